@@ -1,0 +1,1 @@
+"""Sources, cleaning, validation and splitting: from raw bytes to a dataset version."""

@@ -1,0 +1,1 @@
+"""Packaging, serving and rollout: from a candidate to an endpoint."""

@@ -1,0 +1,1 @@
+"""Manifests, roles, gate policies, signed decisions and the ledger."""

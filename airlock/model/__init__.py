@@ -1,0 +1,1 @@
+"""Transform, training, evaluation and compression: from a dataset version to a candidate."""

@@ -1,0 +1,63 @@
+"""What a running step may use: the stores, a working folder, and ways to say how it goes."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airlock import progress
+from airlock.references import Artifact
+from airlock.settings import Settings
+from airlock.steps.contract import RunInfo
+from airlock.stores.artifacts import ArtifactStore, open_artifacts
+
+if TYPE_CHECKING:
+    from airlock.stores.database import Database
+    from airlock.stores.datasets import DatasetStore
+
+
+class StepContext:
+    """Handed to a step's ``run``.
+
+    :param settings: where the stores are.
+    :param run: which task asks.
+    :param workdir: an empty folder, removed afterwards.
+    """
+
+    def __init__(self, settings: Settings, run: RunInfo, workdir: Path) -> None:
+        self.settings = settings
+        self.run = run
+        self.workdir = workdir
+        self.metrics: dict[str, float] = {}
+        self.links: dict[str, str] = {}
+
+    @cached_property
+    def artifacts(self) -> ArtifactStore:
+        return open_artifacts(self.settings.artifacts)
+
+    @cached_property
+    def datasets(self) -> "DatasetStore":
+        from airlock.stores.datasets import open_datasets
+
+        return open_datasets(self.settings.datasets)
+
+    @cached_property
+    def database(self) -> "Database":
+        from airlock.stores.database import open_database
+
+        return open_database(self.settings.database)
+
+    def fetch(self, artifact: Artifact, name: str) -> Path:
+        """Copy an artifact into the working folder under a name, verified."""
+        return self.artifacts.fetch(artifact, self.workdir / name)
+
+    def progress(self, done: int, total: int = 0, unit: str = "step", **metrics: float) -> None:
+        """Say how far the step is; the operator shows it."""
+        progress.emit(progress.Progress(done=done, total=total, unit=unit, metrics=metrics))
+
+    def metric(self, name: str, value: float) -> None:
+        """Report a figure worth comparing between runs."""
+        self.metrics[name] = float(value)
+
+    def link(self, label: str, target: str) -> None:
+        """Leave a link: a URL, or the digest of a page in the artifact store."""
+        self.links[label] = target

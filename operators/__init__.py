@@ -1,0 +1,1 @@
+"""Airflow operators: a step mixin times a place, and the gate."""

@@ -1,0 +1,1 @@
+"""The Airflow plugin: gate guard, pages and links."""

@@ -11,7 +11,7 @@ STEPS = (
     "version",
     "validate",
     "split",
-    "describe_data",
+    "data_manifest",
     "transform",
     "train",
     "evaluate",

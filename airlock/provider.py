@@ -1,0 +1,35 @@
+"""What Airflow's provider manager asks for: connection types with their forms, links and configuration."""
+
+from typing import Any
+
+from airlock import __version__
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Entry point ``apache_airflow_provider``."""
+    return {
+        "package-name": "airlock",
+        "name": "Airlock",
+        "description": "The deep-learning lifecycle with role-gated approvals.",
+        "versions": [__version__],
+        "connection-types": [
+            _connection("artifacts", "artifacts.ArtifactsHook", "Artifact store", "s3://bucket/prefix"),
+            _connection("database", "database.DatabaseHook", "Airlock database", "postgresql://user@host/airlock"),
+            _connection("serving", "serving.ServingHook", "Model server", "https://models.example.org"),
+        ],
+        "extra-links": ["airlock.operators.links.StepLink"],
+    }
+
+
+def _connection(kind: str, hook: str, title: str, example: str) -> dict[str, Any]:
+    return {
+        "connection-type": f"airlock_{kind}",
+        "hook-class-name": f"airlock.hooks.{hook}",
+        "hook-name": title,
+        "ui-field-behaviour": {
+            "hidden-fields": ["host", "port", "schema", "login", "password", "extra"],
+            "relabeling": {},
+            "placeholders": {"uri": example},
+        },
+        "conn-fields": {"uri": {"label": "URI", "schema": {"type": ["string", "null"]}}},
+    }

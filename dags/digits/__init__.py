@@ -1,0 +1,1 @@
+"""Handwritten digits: the use case that needs no download."""

@@ -1,0 +1,44 @@
+"""Digits, data pipeline: from a source to a dataset version that a data engineer has approved."""
+
+from airflow.sdk import DAG
+
+from airlock.dags.digits import use_case as digits
+from airlock.operators.data import clean, data_manifest, ingest, split, validate, version
+from airlock.operators.gate import gate
+from airlock.operators.promotion import promote
+
+with DAG("digits_data", schedule=None, catchup=False, max_active_runs=1, tags=["airlock", digits.NAME]) as dag:
+    dag.doc_md = __doc__
+
+    ingested = ingest(source=digits.SOURCE)
+    cleaned = clean(samples=ingested.output["samples"], classes=digits.CLASSES, image=digits.IMAGE)
+    versioned = version(samples=cleaned.output["samples"], dataset=digits.NAME)
+    data, labels = versioned.output["dataset"], versioned.output["labels"]
+
+    validated = validate(dataset=data, labels=labels, expectations=digits.EXPECTATIONS)
+    divided = split(dataset=data, labels=labels, fractions=digits.SPLIT)
+    manifest = data_manifest(
+        use_case=digits.NAME,
+        classes=digits.CLASSES,
+        dataset=data,
+        labels=labels,
+        split=divided.output["split"],
+        report=validated.output["report"],
+        dropped=cleaned.output["dropped"],
+        counts=divided.output["counts"],
+    )
+
+    approved = gate(
+        use_case=digits.NAME,
+        gate="data",
+        manifest=manifest.output["manifest"],
+        role="data_engineer",
+        rework={"Collect data again": ("digits_data", "ingest"), "Clean again": ("digits_data", "clean")},
+    )
+    promote(
+        use_case=digits.NAME,
+        gate="data",
+        manifest=approved.output["manifest"],
+        queue="digits/model",
+        outlets=[digits.APPROVED_DATA],
+    )

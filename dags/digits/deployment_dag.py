@@ -1,0 +1,40 @@
+"""Digits, deployment pipeline: from an approved candidate to a smaller model that answers on an endpoint."""
+
+from airflow.sdk import DAG
+
+from airlock.dags.digits import use_case as digits
+from airlock.operators.deployment import contract_test, deploy, package, smoke_test
+from airlock.operators.gate import gate
+from airlock.operators.model import compress
+from airlock.operators.promotion import claim
+
+with DAG(
+    "digits_deployment",
+    schedule=[digits.APPROVED_MODEL],
+    catchup=False,
+    max_active_runs=1,
+    tags=["airlock", digits.NAME],
+) as dag:
+    dag.doc_md = __doc__
+
+    candidate = claim(use_case=digits.NAME, gate="model", queue="digits/deployment").output["manifest"]
+    compressed = compress(manifest=candidate, method=digits.COMPRESSION)
+    packaged = package(
+        use_case=digits.NAME,
+        manifest=candidate,
+        model=compressed.output["model"],
+        comparison=compressed.output["comparison"],
+    )
+    release = packaged.output["manifest"]
+    tested = contract_test(package=packaged.output["package"], manifest=release)
+
+    approved = gate(
+        use_case=digits.NAME,
+        gate="release",
+        manifest=release,
+        role="devops_engineer",
+        rework={"Compress again": ("digits_deployment", "compress"), "Train again": ("digits_model", "train")},
+    )
+    tested >> approved
+    deployed = deploy(use_case=digits.NAME, manifest=approved.output["manifest"], gate="release")
+    smoke_test(endpoint=deployed.output["endpoint"], manifest=release)

@@ -1,0 +1,54 @@
+"""Digits, model pipeline: from an approved dataset version to a candidate that a validator has approved."""
+
+from airflow.sdk import DAG
+
+from airlock.dags.digits import use_case as digits
+from airlock.operators.gate import gate
+from airlock.operators.model import evaluate, register, train, transform
+from airlock.operators.promotion import claim, promote
+
+with DAG(
+    "digits_model", schedule=[digits.APPROVED_DATA], catchup=False, max_active_runs=1, tags=["airlock", digits.NAME]
+) as dag:
+    dag.doc_md = __doc__
+
+    data = claim(use_case=digits.NAME, gate="data", queue="digits/model").output["manifest"]
+    tensors = transform(manifest=data, code=digits.TRANSFORM).output["tensors"]
+    trained = train(
+        tensors=tensors,
+        code=digits.NETWORK,
+        classes=digits.CLASSES,
+        parameters=digits.PARAMETERS,
+        seed=digits.SEED,
+        experiment=digits.NAME,
+    )
+    model, run = trained.output["model"], trained.output["run"]
+    evaluated = evaluate(model=model, tensors=tensors, classes=digits.CLASSES, run=run)
+    candidate = register(
+        use_case=digits.NAME,
+        data=data,
+        tensors=tensors,
+        model=model,
+        run=run,
+        evaluation=evaluated.output["evaluation"],
+        picture=evaluated.output["picture"],
+        transform_code=digits.TRANSFORM,
+        network_code=digits.NETWORK,
+        parameters=digits.PARAMETERS,
+        seed=digits.SEED,
+    )
+
+    approved = gate(
+        use_case=digits.NAME,
+        gate="model",
+        manifest=candidate.output["manifest"],
+        role="model_validator",
+        rework={"Train again": ("digits_model", "train"), "Collect data again": ("digits_data", "ingest")},
+    )
+    promote(
+        use_case=digits.NAME,
+        gate="model",
+        manifest=approved.output["manifest"],
+        queue="digits/deployment",
+        outlets=[digits.APPROVED_MODEL],
+    )

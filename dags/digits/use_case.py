@@ -1,0 +1,28 @@
+"""What makes this use case: its names, where its data comes from, its figures. Copy the folder, change this file."""
+
+from pathlib import Path
+
+from airflow.sdk import Asset
+
+NAME = "digits"
+FOLDER = Path(__file__).parent
+
+# Data
+SOURCE = {"kind": "sklearn", "location": "digits"}
+CLASSES = [str(digit) for digit in range(10)]
+IMAGE = {"mode": "L", "min_side": 8, "max_side": 8}
+SPLIT = {"train": 0.70, "validation": 0.15, "test": 0.15}
+EXPECTATIONS = str(FOLDER / "expectations.json")
+
+# Model
+TRANSFORM = str(FOLDER / "transform.py")
+NETWORK = str(FOLDER / "network.py")
+PARAMETERS = {"epochs": 30, "batch_size": 32, "learning_rate": 0.001}
+SEED = 7
+
+# Deployment
+COMPRESSION = "litert_dynamic"
+
+# What wakes the next pipeline
+APPROVED_DATA = Asset("digits/approved-data")
+APPROVED_MODEL = Asset("digits/approved-model")

@@ -1,0 +1,1 @@
+"""Fashion-MNIST: the same lifecycle on images that come as IDX files."""

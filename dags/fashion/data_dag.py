@@ -1,0 +1,44 @@
+"""Fashion, data pipeline: from a source to a dataset version that a data engineer has approved."""
+
+from airflow.sdk import DAG
+
+from airlock.dags.fashion import use_case as fashion
+from airlock.operators.data import clean, data_manifest, ingest, split, validate, version
+from airlock.operators.gate import gate
+from airlock.operators.promotion import promote
+
+with DAG("fashion_data", schedule=None, catchup=False, max_active_runs=1, tags=["airlock", fashion.NAME]) as dag:
+    dag.doc_md = __doc__
+
+    ingested = ingest(source=fashion.SOURCE)
+    cleaned = clean(samples=ingested.output["samples"], classes=fashion.CLASSES, image=fashion.IMAGE)
+    versioned = version(samples=cleaned.output["samples"], dataset=fashion.NAME)
+    data, labels = versioned.output["dataset"], versioned.output["labels"]
+
+    validated = validate(dataset=data, labels=labels, expectations=fashion.EXPECTATIONS)
+    divided = split(dataset=data, labels=labels, fractions=fashion.SPLIT)
+    manifest = data_manifest(
+        use_case=fashion.NAME,
+        classes=fashion.CLASSES,
+        dataset=data,
+        labels=labels,
+        split=divided.output["split"],
+        report=validated.output["report"],
+        dropped=cleaned.output["dropped"],
+        counts=divided.output["counts"],
+    )
+
+    approved = gate(
+        use_case=fashion.NAME,
+        gate="data",
+        manifest=manifest.output["manifest"],
+        role="data_engineer",
+        rework={"Collect data again": ("fashion_data", "ingest"), "Clean again": ("fashion_data", "clean")},
+    )
+    promote(
+        use_case=fashion.NAME,
+        gate="data",
+        manifest=approved.output["manifest"],
+        queue="fashion/model",
+        outlets=[fashion.APPROVED_DATA],
+    )

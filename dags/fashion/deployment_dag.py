@@ -1,0 +1,40 @@
+"""Fashion, deployment pipeline: from an approved candidate to a smaller model that answers on an endpoint."""
+
+from airflow.sdk import DAG
+
+from airlock.dags.fashion import use_case as fashion
+from airlock.operators.deployment import contract_test, deploy, package, smoke_test
+from airlock.operators.gate import gate
+from airlock.operators.model import compress
+from airlock.operators.promotion import claim
+
+with DAG(
+    "fashion_deployment",
+    schedule=[fashion.APPROVED_MODEL],
+    catchup=False,
+    max_active_runs=1,
+    tags=["airlock", fashion.NAME],
+) as dag:
+    dag.doc_md = __doc__
+
+    candidate = claim(use_case=fashion.NAME, gate="model", queue="fashion/deployment").output["manifest"]
+    compressed = compress(manifest=candidate, method=fashion.COMPRESSION)
+    packaged = package(
+        use_case=fashion.NAME,
+        manifest=candidate,
+        model=compressed.output["model"],
+        comparison=compressed.output["comparison"],
+    )
+    release = packaged.output["manifest"]
+    tested = contract_test(package=packaged.output["package"], manifest=release)
+
+    approved = gate(
+        use_case=fashion.NAME,
+        gate="release",
+        manifest=release,
+        role="devops_engineer",
+        rework={"Compress again": ("fashion_deployment", "compress"), "Train again": ("fashion_model", "train")},
+    )
+    tested >> approved
+    deployed = deploy(use_case=fashion.NAME, manifest=approved.output["manifest"], gate="release")
+    smoke_test(endpoint=deployed.output["endpoint"], manifest=release)

@@ -1,0 +1,54 @@
+"""Fashion, model pipeline: from an approved dataset version to a candidate that a validator has approved."""
+
+from airflow.sdk import DAG
+
+from airlock.dags.fashion import use_case as fashion
+from airlock.operators.gate import gate
+from airlock.operators.model import evaluate, register, train, transform
+from airlock.operators.promotion import claim, promote
+
+with DAG(
+    "fashion_model", schedule=[fashion.APPROVED_DATA], catchup=False, max_active_runs=1, tags=["airlock", fashion.NAME]
+) as dag:
+    dag.doc_md = __doc__
+
+    data = claim(use_case=fashion.NAME, gate="data", queue="fashion/model").output["manifest"]
+    tensors = transform(manifest=data, code=fashion.TRANSFORM).output["tensors"]
+    trained = train(
+        tensors=tensors,
+        code=fashion.NETWORK,
+        classes=fashion.CLASSES,
+        parameters=fashion.PARAMETERS,
+        seed=fashion.SEED,
+        experiment=fashion.NAME,
+    )
+    model, run = trained.output["model"], trained.output["run"]
+    evaluated = evaluate(model=model, tensors=tensors, classes=fashion.CLASSES, run=run)
+    candidate = register(
+        use_case=fashion.NAME,
+        data=data,
+        tensors=tensors,
+        model=model,
+        run=run,
+        evaluation=evaluated.output["evaluation"],
+        picture=evaluated.output["picture"],
+        transform_code=fashion.TRANSFORM,
+        network_code=fashion.NETWORK,
+        parameters=fashion.PARAMETERS,
+        seed=fashion.SEED,
+    )
+
+    approved = gate(
+        use_case=fashion.NAME,
+        gate="model",
+        manifest=candidate.output["manifest"],
+        role="model_validator",
+        rework={"Train again": ("fashion_model", "train"), "Collect data again": ("fashion_data", "ingest")},
+    )
+    promote(
+        use_case=fashion.NAME,
+        gate="model",
+        manifest=approved.output["manifest"],
+        queue="fashion/deployment",
+        outlets=[fashion.APPROVED_MODEL],
+    )

@@ -1,0 +1,44 @@
+"""What makes this use case: its names, where its data comes from, its figures."""
+
+from pathlib import Path
+
+from airflow.sdk import Asset
+
+NAME = "fashion"
+FOLDER = Path(__file__).parent
+
+# Data: the published IDX files, or a folder or mirror that the Airflow variable ``airlock_fashion_location`` names.
+PUBLISHED = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+CLASSES = [
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+]
+SOURCE = {
+    "kind": "idx",
+    "location": "{{ var.value.get('airlock_fashion_location', '" + PUBLISHED + "') }}",
+    "classes": CLASSES,
+}
+IMAGE = {"mode": "L", "min_side": 28, "max_side": 28}
+SPLIT = {"train": 0.85, "validation": 0.15, "test": 0.0}  # the published test files are the test split
+EXPECTATIONS = str(FOLDER / "expectations.json")
+
+# Model
+TRANSFORM = str(FOLDER / "transform.py")
+NETWORK = str(FOLDER / "network.py")
+PARAMETERS = {"epochs": 30, "batch_size": 32, "learning_rate": 0.001}
+SEED = 7
+
+# Deployment
+COMPRESSION = "litert_dynamic"
+
+# What wakes the next pipeline
+APPROVED_DATA = Asset("fashion/approved-data")
+APPROVED_MODEL = Asset("fashion/approved-model")

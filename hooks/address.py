@@ -1,0 +1,30 @@
+"""What Airlock's hooks share: an address, from an Airflow connection when one is named, else from the settings."""
+
+from typing import ClassVar
+
+from airflow.sdk import BaseHook
+
+from airlock.settings import settings
+
+
+class AddressHook(BaseHook):
+    """Base of the hooks. Without a connection the embedded stack's settings say where the service is.
+
+    :param conn_id: Airflow connection; ``None`` for the settings.
+    """
+
+    conn_name_attr = "conn_id"
+    setting: ClassVar[str] = ""
+    """Field of :class:`airlock.settings.Settings` that holds the default address."""
+
+    def __init__(self, conn_id: str | None = None) -> None:
+        super().__init__()
+        self.conn_id = conn_id
+
+    @property
+    def address(self) -> str:
+        """URI of the store or service."""
+        if self.conn_id is None:
+            return str(getattr(settings(), self.setting))
+        connection = self.get_connection(self.conn_id)
+        return str(connection.extra_dejson.get("uri") or connection.get_uri())

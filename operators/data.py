@@ -1,0 +1,181 @@
+"""Operators of the data pipeline: from a source to a labelled, validated dataset version."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from airlock.operators.compute import by_compute
+from airlock.operators.links import MANIFEST, REPORT
+from airlock.operators.step import StepOperator, SubprocessPlace
+
+
+class IngestStep(StepOperator):
+    """Fetch samples from a source, keep their bytes as they came, count duplicates.
+
+    :param source: ``{"kind": "folder" | "zip" | "idx" | "sklearn", "location": path or URL, …}``.
+    :param limit: at most that many samples; 0 for all.
+    """
+
+    step = "ingest"
+    template_fields: Sequence[str] = ("source", "limit")
+
+    def __init__(self, *, source: dict[str, Any], limit: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.limit = limit
+
+
+class CleanStep(StepOperator):
+    """Drop what cannot be used, each sample with its reason, and measure the rest.
+
+    :param samples: the ingested samples.
+    :param classes: the labels there may be.
+    :param image: mode and side limits in pixels, ``{"mode": "L", "min_side": 8, "max_side": 4096}``.
+    :param max_dropped: fail when a larger share would be dropped.
+    """
+
+    step = "clean"
+    template_fields: Sequence[str] = ("samples", "classes", "image", "max_dropped")
+
+    def __init__(
+        self, *, samples: Any, classes: Any, image: dict[str, Any], max_dropped: float = 0.05, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.samples = samples
+        self.classes = classes
+        self.image = image
+        self.max_dropped = max_dropped
+
+
+class VersionStep(StepOperator):
+    """Commit the samples as a dataset version, and the labels known in advance as a label set.
+
+    :param samples: the cleaned samples.
+    :param dataset: name of the dataset.
+    :param process: what made this version, kept with it.
+    """
+
+    step = "version"
+    template_fields: Sequence[str] = ("samples", "dataset", "process")
+
+    def __init__(self, *, samples: Any, dataset: str, process: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.samples = samples
+        self.dataset = dataset
+        self.process = process or {}
+
+
+class ValidateStep(StepOperator):
+    """Check a Great Expectations suite on the samples' metadata, failing closed, and draw the report.
+
+    :param dataset: the dataset version.
+    :param labels: its label set.
+    :param expectations: path of the suite as JSON.
+    """
+
+    step = "validate"
+    files = ("expectations",)
+    template_fields: Sequence[str] = ("dataset", "labels", "expectations")
+    operator_extra_links = (REPORT,)
+
+    def __init__(self, *, dataset: Any, labels: Any, expectations: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dataset = dataset
+        self.labels = labels
+        self.expectations = expectations
+
+
+class SplitStep(StepOperator):
+    """Assign every sample to train, validation or test by its own hash: old samples never move.
+
+    :param fractions: share of each split; they sum to 1.
+    :param salt: change it to draw another split.
+    """
+
+    step = "split"
+    template_fields: Sequence[str] = ("dataset", "labels", "fractions", "salt")
+
+    def __init__(
+        self, *, dataset: Any, labels: Any, fractions: dict[str, float], salt: str = "airlock", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.dataset = dataset
+        self.labels = labels
+        self.fractions = fractions
+        self.salt = salt
+
+
+class DataManifestStep(StepOperator):
+    """Tie dataset version, label set, split and report into the manifest the data gate approves.
+
+    :param use_case: name of the use case.
+    :param dropped: the record of dropped samples.
+    :param counts: samples in each split.
+    """
+
+    step = "data_manifest"
+    template_fields: Sequence[str] = (
+        "use_case",
+        "classes",
+        "dataset",
+        "labels",
+        "split",
+        "report",
+        "dropped",
+        "counts",
+    )
+    operator_extra_links = (MANIFEST,)
+
+    def __init__(
+        self,
+        *,
+        use_case: str,
+        classes: Any,
+        dataset: Any,
+        labels: Any,
+        split: Any,
+        report: Any,
+        dropped: Any,
+        counts: Any,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.use_case = use_case
+        self.classes = classes
+        self.dataset = dataset
+        self.labels = labels
+        self.split = split
+        self.report = report
+        self.dropped = dropped
+        self.counts = counts
+
+
+class IngestOperator(SubprocessPlace, IngestStep):
+    """:class:`IngestStep` in a subprocess of the worker."""
+
+
+class CleanOperator(SubprocessPlace, CleanStep):
+    """:class:`CleanStep` in a subprocess of the worker."""
+
+
+class VersionOperator(SubprocessPlace, VersionStep):
+    """:class:`VersionStep` in a subprocess of the worker."""
+
+
+class ValidateOperator(SubprocessPlace, ValidateStep):
+    """:class:`ValidateStep` in a subprocess of the worker."""
+
+
+class SplitOperator(SubprocessPlace, SplitStep):
+    """:class:`SplitStep` in a subprocess of the worker."""
+
+
+class DataManifestOperator(SubprocessPlace, DataManifestStep):
+    """:class:`DataManifestStep` in a subprocess of the worker."""
+
+
+ingest = by_compute(IngestOperator)
+clean = by_compute(CleanOperator)
+version = by_compute(VersionOperator)
+validate = by_compute(ValidateOperator)
+split = by_compute(SplitOperator)
+data_manifest = by_compute(DataManifestOperator)

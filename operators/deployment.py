@@ -1,0 +1,109 @@
+"""Operators of the deployment pipeline: from an approved candidate to an endpoint that answers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from airlock.operators.compute import by_compute
+from airlock.operators.links import ENDPOINT, MANIFEST, REPORT
+from airlock.operators.step import StepOperator, SubprocessPlace
+
+
+class PackageStep(StepOperator):
+    """Put model, preprocessing, signature, licence and sample inputs into one folder, and write its manifest.
+
+    :param manifest: the approved candidate's manifest.
+    :param model: the compressed model.
+    :param comparison: its figures against the original.
+    :param licence: path of the licence of model and sample data.
+    """
+
+    step = "package"
+    files = ("licence",)
+    template_fields: Sequence[str] = ("use_case", "manifest", "model", "comparison", "licence")
+    operator_extra_links = (MANIFEST,)
+
+    def __init__(
+        self, *, use_case: str, manifest: Any, model: Any, comparison: Any, licence: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.use_case = use_case
+        self.manifest = manifest
+        self.model = model
+        self.comparison = comparison
+        self.licence = licence
+
+
+class ContractTestStep(StepOperator):
+    """Load the package in the real server and try every endpoint, before anybody is asked to release it.
+
+    :param package: the package.
+    :param manifest: the release manifest.
+    """
+
+    step = "contract_test"
+    template_fields: Sequence[str] = ("package", "manifest")
+    operator_extra_links = (REPORT,)
+
+    def __init__(self, *, package: Any, manifest: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.package = package
+        self.manifest = manifest
+
+
+class DeployStep(StepOperator):
+    """Serve the approved release: verifies the decision, states what is wanted, waits until it answers.
+
+    Never cached: what serves is the world's state, not the store's.
+
+    :param manifest: the release manifest.
+    :param gate: name of the gate whose approval is required.
+    """
+
+    step = "deploy"
+    template_fields: Sequence[str] = ("use_case", "manifest", "gate")
+    operator_extra_links = (ENDPOINT, MANIFEST)
+
+    def __init__(self, *, use_case: str, manifest: Any, gate: str, **kwargs: Any) -> None:
+        super().__init__(**({"cache": False} | kwargs))
+        self.use_case = use_case
+        self.manifest = manifest
+        self.gate = gate
+
+
+class SmokeTestStep(StepOperator):
+    """Ask the live endpoint for the package's own samples and compare. Never cached.
+
+    :param endpoint: URL of the deployed model.
+    :param manifest: the release manifest it must name in its answers.
+    """
+
+    step = "smoke_test"
+    template_fields: Sequence[str] = ("endpoint", "manifest")
+    operator_extra_links = (ENDPOINT,)
+
+    def __init__(self, *, endpoint: Any, manifest: Any, **kwargs: Any) -> None:
+        super().__init__(**({"cache": False} | kwargs))
+        self.endpoint = endpoint
+        self.manifest = manifest
+
+
+class PackageOperator(SubprocessPlace, PackageStep):
+    """:class:`PackageStep` in a subprocess of the worker."""
+
+
+class ContractTestOperator(SubprocessPlace, ContractTestStep):
+    """:class:`ContractTestStep` in a subprocess of the worker."""
+
+
+class DeployOperator(SubprocessPlace, DeployStep):
+    """:class:`DeployStep` in a subprocess of the worker."""
+
+
+class SmokeTestOperator(SubprocessPlace, SmokeTestStep):
+    """:class:`SmokeTestStep` in a subprocess of the worker."""
+
+
+package = by_compute(PackageOperator)
+contract_test = by_compute(ContractTestOperator)
+deploy = by_compute(DeployOperator)
+smoke_test = by_compute(SmokeTestOperator)

@@ -1,0 +1,129 @@
+"""Between the pipelines: an approved manifest is queued for the next DAG, which takes it exactly once."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from airlock.digests import short
+from airlock.errors import NotApproved
+from airlock.governance.approval import require_approval
+from airlock.governance.manifest import load_any
+from airlock.governance.signing import public_keys
+from airlock.hooks.artifacts import ArtifactsHook
+from airlock.hooks.database import DatabaseHook
+from airlock.operators.links import MANIFEST
+from airlock.references import Artifact
+from airlock.settings import settings
+from airlock.stores.ledger import Ledger, Record
+from airlock.stores.queue import PromotionQueue
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class PromiseOperator(BaseOperator):
+    """Base of the operators that act on an approval: they verify it themselves and fail closed.
+
+    :param use_case: name of the use case.
+    :param gate: the gate whose approval is required.
+    """
+
+    ui_color = "#dff3e4"
+    operator_extra_links = (MANIFEST,)
+
+    def __init__(self, *, use_case: str, gate: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.use_case = use_case
+        self.gate = gate
+        self.result_links: dict[str, str] = {}
+
+    def approved(self, digest: str) -> tuple[Artifact, Record]:
+        """Return the manifest whose bytes hash to the digest and the decision that approved exactly it.
+
+        :raises AirflowFailException: no such decision, or one that does not verify.
+        """
+        store, database = ArtifactsHook().get_conn(), DatabaseHook().get_conn()
+        artifact = load_any(store, digest)
+        self.result_links = {"Manifest": digest}
+        try:
+            record = require_approval(
+                Ledger(database), digest, use_case=self.use_case, gate=self.gate, keys=public_keys(settings().public_keys)
+            )
+        except NotApproved as error:
+            raise AirflowFailException(str(error)) from error
+        return artifact, record
+
+
+class PromoteOperator(PromiseOperator):
+    """Queue an approved manifest for the next pipeline and wake it through this task's outlet asset.
+
+    :param manifest: the manifest.
+    :param queue: name of the promotion queue, by convention ``<use case>/<next pipeline>``.
+    """
+
+    template_fields: Sequence[str] = ("manifest",)
+
+    def __init__(self, *, manifest: Any, queue: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.manifest = manifest
+        # ``queue`` is Airflow's own word for executor queues.
+        self.promotion_queue = queue
+
+    def execute(self, context: "Context") -> dict[str, Any]:
+        """Verify the approval, record the promotion and queue the manifest once."""
+        digest = str(self.manifest["digest"])
+        _, record = self.approved(digest)
+        database = DatabaseHook().get_conn()
+        if PromotionQueue(database).put(self.promotion_queue, digest, record.hash):
+            body = {"use_case": self.use_case, "manifest": digest, "queue": self.promotion_queue}
+            Ledger(database).append("promotion", body | {"decision": record.hash})
+        context["ti"].xcom_push(key="summary", value=f"Manifest {short(digest)} queued for {self.promotion_queue}.")
+        return {"manifest": self.manifest, "decision": record.hash}
+
+
+class ClaimOperator(PromiseOperator):
+    """Take the next approved manifest from the promotion queue; the run skips when there is none.
+
+    A run that names its manifest (``{"manifest": "sha256:…"}`` in its configuration) works on that one instead,
+    which must be approved just the same.
+
+    :param queue: name of the promotion queue.
+    """
+
+    def __init__(self, *, queue: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.promotion_queue = queue
+
+    def execute(self, context: "Context") -> dict[str, Any]:
+        """Claim a manifest and verify its approval."""
+        ti = context["ti"]
+        digest = self._named(context) or self._claimed(ti.dag_id, ti.run_id)
+        artifact, record = self.approved(digest)
+        ti.xcom_push(key="summary", value=f"Working on manifest {short(digest)}, approved by record {record.seq}.")
+        return {"manifest": msgspec.to_builtins(artifact), "decision": record.hash}
+
+    def _named(self, context: "Context") -> str:
+        conf: dict[str, Any] = context["dag_run"].conf or {}
+        rework: dict[str, str] = conf.get("rework") or {}
+        return str(conf.get("manifest") or rework.get("input") or "")
+
+    def _claimed(self, dag: str, run: str) -> str:
+        item = PromotionQueue(DatabaseHook().get_conn()).claim(self.promotion_queue, dag, run)
+        if item is None:
+            raise AirflowSkipException(f"Nothing waits in the promotion queue {self.promotion_queue}.")
+        return item.manifest
+
+
+def promote(**kwargs: Any) -> PromoteOperator:
+    """Make a :class:`PromoteOperator`; ``task_id`` defaults to ``promote``."""
+    kwargs.setdefault("task_id", "promote")
+    return PromoteOperator(**kwargs)
+
+
+def claim(**kwargs: Any) -> ClaimOperator:
+    """Make a :class:`ClaimOperator`; ``task_id`` defaults to ``claim``."""
+    kwargs.setdefault("task_id", "claim")
+    return ClaimOperator(**kwargs)

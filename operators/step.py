@@ -1,0 +1,200 @@
+"""The operator side of the step contract: a spec out, a verified result in, and task history people can read."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from airlock import progress
+from airlock.errors import AirlockError, InfrastructureError
+from airlock.operators.summary import headline, summary
+from airlock.settings import settings
+from airlock.steps.cache import Lookup, StepCache, key_of
+from airlock.steps.contract import Result, RunInfo, Spec, decode_result
+from airlock.stores.artifacts import ArtifactStore, open_artifacts
+from airlock.stores.verification import Verifier
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class StepOperator(BaseOperator):
+    """Base of every step's operator; a place (:class:`SubprocessPlace`, ``PodPlace``) says where the step runs.
+
+    How it works: the rendered arguments become a spec document; a verified result of the same key is reused;
+    otherwise the place runs ``python -m airlock.steps`` and the result it wrote is read back. Errors of class
+    *user* and *resource* fail the task at once, *infrastructure* is retried.
+
+    What it does not do: move data through XCom. It returns the step's outputs, which are references and figures.
+
+    :param compute: name of a compute profile.
+    :param cache: reuse a verified earlier result of the same step, source, inputs and environment.
+    """
+
+    step: ClassVar[str] = ""
+    files: ClassVar[Sequence[str]] = ()
+    """Arguments that are paths of use-case files: stored as artifacts, so a pod gets the same bytes."""
+    template_fields: Sequence[str] = ()
+    ui_color = "#e8f1fb"
+
+    def __init__(self, *, compute: str = "local", cache: bool = True, **kwargs: Any) -> None:
+        kwargs.setdefault("retries", 2)
+        kwargs.setdefault("retry_delay", 5)
+        super().__init__(**kwargs)
+        self.compute = compute
+        self.cache = cache
+
+    @cached_property
+    def artifacts(self) -> ArtifactStore:
+        return open_artifacts(settings().artifacts)
+
+    @cached_property
+    def step_cache(self) -> StepCache:
+        return StepCache(self.artifacts, Verifier(settings()))
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The step's inputs: the rendered arguments, with files replaced by the artifacts they became."""
+        values = {name: getattr(self, name) for name in self.template_fields if name in self.argument_names}
+        for name in self.files:
+            if values[name] is not None:
+                values[name] = msgspec.to_builtins(self.artifacts.put_file(Path(values[name]), "text/plain"))
+        return values
+
+    @property
+    def argument_names(self) -> Sequence[str]:
+        """Names of the arguments that are inputs of the step."""
+        return self.template_fields
+
+    def execute(self, context: "Context") -> dict[str, Any]:
+        """Reuse a verified result or run the step; return its outputs."""
+        try:
+            return self.report(context, *self._result(context))
+        except AirlockError as error:
+            self.log.error("%s failed: %s", self.step, error)
+            self.xcom_summary(context, f"**{self.step} failed** ({error.category}): {error}")
+            kind = AirflowException if error.category == "infrastructure" else AirflowFailException
+            raise kind(str(error)) from error
+
+    def run_step(self, context: "Context", spec: Spec, document: str) -> str:
+        """Run the step in this operator's place; return how it ended, for the case that it left no result."""
+        raise NotImplementedError
+
+    def report(self, context: "Context", spec: Spec, result: Result, cached: bool) -> dict[str, Any]:
+        """Leave links and a summary in the task's history, then return the outputs or raise the failure."""
+        self.result_links = result.links
+        text = summary(spec, result, cached=cached)
+        self.log.info("%s\n%s", headline(result, cached=cached), text)
+        if result.failure is None:
+            self.xcom_summary(context, text)
+        result.raise_failure()
+        return result.outputs
+
+    def xcom_summary(self, context: "Context", text: str) -> None:
+        """Keep a short Markdown summary with the task, also when it fails."""
+        context["ti"].xcom_push(key="summary", value=text)
+
+    def _result(self, context: "Context") -> tuple[Spec, Result, bool]:
+        run = run_info(context)
+        spec = Spec(step=self.step, inputs=self.inputs, run=run, result=f"results/{run.path}.json")
+        lookup = self._look_up(context, spec)
+        if lookup and lookup.result:
+            return spec, lookup.result, True
+        result = self._run(context, spec)
+        if result.status == "succeeded":
+            self.step_cache.record(spec, lookup.key if lookup else key_of(spec), result)
+        return spec, result, False
+
+    def _look_up(self, context: "Context", spec: Spec) -> Lookup | None:
+        if not self.cache:
+            self.log.info("Cache off: %s runs.", self.step)
+            return None
+        if rework_step(context) == self.task_id:
+            self.log.info("Cache off: a reviewer asked for %s to be done again.", self.task_id)
+            return None
+        lookup = self.step_cache.look_up(spec)
+        if lookup.result is None:
+            self.log.info("Cache miss: %s.", lookup.reason)
+        return lookup
+
+    def _run(self, context: "Context", spec: Spec) -> Result:
+        document = f"specs/{spec.run.path}.json"
+        self.artifacts.replace_document(document, msgspec.json.encode(spec))
+        ending = self.run_step(context, spec, document)
+        data = self.artifacts.document(spec.result)
+        if data is None:
+            raise InfrastructureError(
+                f"{self.step} {ending} and left no result; nothing it made is used.",
+                hint="Read the log above; a retry starts it again.",
+            )
+        return decode_result(data, spec.result)
+
+
+class SubprocessPlace:
+    """Runs a step as a child of the worker, in a process group of its own."""
+
+    _process: subprocess.Popen[str] | None = None
+
+    def run_step(self, context: "Context", spec: Spec, document: str) -> str:
+        """Run ``python -m airlock.steps`` and pass its lines on."""
+        command = [sys.executable, "-u", "-m", "airlock.steps", spec.step, "--spec", document]
+        with subprocess.Popen(
+            command,
+            env=step_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        ) as self._process:
+            for line in self._process.stdout or ():
+                self.on_line(context, line.rstrip())
+        return _ending(self._process.returncode)
+
+    def on_line(self, context: "Context", line: str) -> None:
+        """Log a line; progress is also kept where the console finds it."""
+        state = progress.parse(line)
+        self.log.info("%s", state or line)  # type: ignore[attr-defined]
+        if state and "task_state_store" in context:
+            context["task_state_store"].set("progress", msgspec.to_builtins(state))
+
+    def on_kill(self) -> None:
+        """Kill the step and everything it started."""
+        if self._process and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def _ending(status: int) -> str:
+    if status >= 0:
+        return f"ended with status {status}"
+    return f"was killed by {signal.Signals(-status).name}"
+
+
+def step_environment() -> dict[str, str]:
+    """The worker's environment plus the settings, less what a step has no business with."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW__", "_AIRFLOW"))}
+    inherited.pop("AIRLOCK_SIGNING_KEY_FILE", None)
+    return inherited | settings().environment()
+
+
+def run_info(context: "Context") -> RunInfo:
+    """Airflow's names for the running task, as the step contract spells them."""
+    ti = context["ti"]
+    return RunInfo(
+        dag=ti.dag_id, run=ti.run_id, task=ti.task_id, map_index=ti.map_index, attempt=max(ti.try_number, 1)
+    )
+
+
+def rework_step(context: "Context") -> str | None:
+    """The task that a reviewer's rejection named, when this run was started by one."""
+    conf: dict[str, Any] = context["dag_run"].conf or {}
+    rework: dict[str, str] = conf.get("rework") or {}
+    return rework.get("step")

@@ -1,0 +1,100 @@
+"""Real stores for every test: an embedded PostgreSQL per session, a fresh database and folders per test."""
+
+import itertools
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airlock.launcher.postgres import EmbeddedPostgres
+from airlock.settings import Settings
+from airlock.steps.contract import Result, RunInfo, Spec
+from airlock.steps.runner import run_spec
+from airlock.stores.database import Database, open_database
+from airlock.stores.migrations import upgrade
+
+OWNER, APPLICATION, PASSWORD = "airlock_owner", "airlock_app", "test"
+NUMBERS = itertools.count(1)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def free_port() -> int:
+    """Give a port of 127.0.0.1 that nobody listens on."""
+    return _free_port()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """Run a PostgreSQL server with the two roles and a migrated database ``template``."""
+    with tempfile.TemporaryDirectory(prefix="airlock-postgres-") as folder:
+        server = EmbeddedPostgres(Path(folder), _free_port(), options={"fsync": "off", "max_connections": "60"})
+        server.start()
+        try:
+            server.create_role(OWNER, PASSWORD)
+            server.create_role(APPLICATION, PASSWORD)
+            server.create_database("template", OWNER)
+            upgrade(server.dsn(OWNER, PASSWORD, "template"), APPLICATION)
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture
+def database(postgres: EmbeddedPostgres) -> Iterator[Database]:
+    """Give a fresh migrated database, as the application role."""
+    name = f"test_{next(NUMBERS)}"
+    postgres.create_database(name, OWNER, users=(APPLICATION,), template="template")
+    yield open_database(postgres.dsn(APPLICATION, PASSWORD, name))
+    with postgres.admin() as cursor:
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def owner_dsn(postgres: EmbeddedPostgres, database: Database) -> str:
+    """Give the DSN of the role that owns the same database's schema."""
+    return postgres.dsn(OWNER, PASSWORD, database.address.rpartition("/")[2])
+
+
+@pytest.fixture
+def superuser(postgres: EmbeddedPostgres, database: Database) -> Database:
+    """Give the same database as a superuser, who may tamper."""
+    return open_database(postgres.admin_dsn(database.address.rpartition("/")[2]))
+
+
+@pytest.fixture
+def store_settings(database: Database, tmp_path: Path) -> Settings:
+    """Give settings whose stores are the test's own; tracking, Airflow and serving point at a closed port."""
+    public = tmp_path / "keys" / "public"
+    public.mkdir(parents=True)
+    closed = "http://127.0.0.1:9"
+    return Settings(
+        home=str(tmp_path),
+        artifacts=(tmp_path / "artifacts").as_uri(),
+        datasets=(tmp_path / "datasets").as_uri(),
+        database=database.dsn,
+        tracking=closed,
+        airflow=closed,
+        serving=closed,
+        public_keys=str(public),
+    )
+
+
+@pytest.fixture
+def run_step(store_settings: Settings) -> Callable[..., Result]:
+    """Give ``run_step(name, **inputs)``: runs a step here as its subprocess would; returns the result."""
+
+    def run(step: str, **inputs: Any) -> Result:
+        attempt = next(NUMBERS)
+        info = RunInfo(dag="test", run="run", task=step, attempt=attempt)
+        return run_spec(Spec(step=step, inputs=inputs, run=info, result=f"results/{attempt}.json"), store_settings)
+
+    return run

@@ -1,0 +1,136 @@
+"""Manifests: one document that ties everything a decision is about. Its sha256 is what gates approve.
+
+A *data* manifest names a dataset version, a *candidate* a model trained on one, a *release* a package made from a
+candidate. Each names its parent by digest, so that from what serves the whole chain can be walked back.
+"""
+
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+
+from airlock.digests import canonical, short
+from airlock.errors import IntegrityError
+from airlock.references import Artifact, DatasetVersion, LabelSet, ModelVersion, TrackingRun
+from airlock.stores.artifacts import ArtifactStore
+
+MEDIA_TYPE = "application/vnd.airlock.manifest+json"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True):
+    """Root of the manifests.
+
+    :param use_case: name of the use case.
+    :param classes: class names, in the order of the model's outputs.
+    """
+
+    use_case: str
+    classes: list[str]
+    airlock_manifest: int = 1
+
+    parent_field: ClassVar[str] = ""
+
+    @property
+    def parent(self) -> str:
+        """Digest of the manifest this one grew from; empty for the first of a chain."""
+        return str(getattr(self, self.parent_field)) if self.parent_field else ""
+
+
+class DataManifest(Manifest, frozen=True, tag="data"):
+    """What the data gate approves.
+
+    :param counts: samples in each split.
+    :param process: what made the dataset version.
+    """
+
+    dataset: DatasetVersion
+    labels: LabelSet
+    split: Artifact
+    report: Artifact
+    dropped: Artifact
+    counts: dict[str, int]
+    process: dict[str, Any] = {}
+
+
+class CandidateManifest(Manifest, frozen=True, tag="candidate"):
+    """What the model gate approves.
+
+    :param data: digest of the data manifest.
+    :param code: ``commit`` and ``dirty`` digest of the code repository.
+    :param environment: versions of Python and of the packages that trained it.
+    """
+
+    parent_field = "data"
+
+    data: str
+    dataset: DatasetVersion
+    labels: LabelSet
+    tensors: Artifact
+    model: Artifact
+    evaluation: Artifact
+    picture: Artifact
+    run: TrackingRun
+    version: ModelVersion
+    transform_code: Artifact
+    network_code: Artifact
+    parameters: dict[str, Any]
+    seed: int
+    metrics: dict[str, float]
+    code: dict[str, str]
+    environment: dict[str, str]
+
+
+class ReleaseManifest(Manifest, frozen=True, tag="release"):
+    """What the release gate approves and deployments serve.
+
+    :param candidate: digest of the candidate manifest.
+    :param metrics: ``accuracy``, ``bytes``, ``p50_ms`` and the like of the packaged model.
+    """
+
+    parent_field = "candidate"
+
+    candidate: str
+    package: Artifact
+    model: Artifact
+    comparison: Artifact
+    metrics: dict[str, float]
+
+
+AnyManifest = DataManifest | CandidateManifest | ReleaseManifest
+Kind = TypeVar("Kind", DataManifest, CandidateManifest, ReleaseManifest)
+
+
+def put(store: ArtifactStore, manifest: AnyManifest) -> Artifact:
+    """Store a manifest in its canonical form; the artifact's digest is the manifest's."""
+    return store.put(canonical(msgspec.to_builtins(manifest)), MEDIA_TYPE)
+
+
+def load_any(store: ArtifactStore, digest: str) -> AnyManifest:
+    """Read a manifest of any kind, verified against its digest."""
+    return _decode(store, digest, AnyManifest)
+
+
+def load(store: ArtifactStore, digest: str, kind: type[Kind]) -> Kind:
+    """Read a manifest of one kind.
+
+    :raises IntegrityError: it is missing, altered or of another kind.
+    """
+    found: Kind = _decode(store, digest, kind)
+    return found
+
+
+def chain(store: ArtifactStore, digest: str) -> dict[str, AnyManifest]:
+    """Return a manifest and its ancestors by digest, the newest first."""
+    found: dict[str, AnyManifest] = {}
+    while digest:
+        found[digest] = load_any(store, digest)
+        digest = found[digest].parent
+    return found
+
+
+def _decode(store: ArtifactStore, digest: str, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(store.read(digest), type=kind)
+    except msgspec.MsgspecError as error:
+        raise IntegrityError(
+            f"Artifact {short(digest)} is not the manifest it should be: {error}.", hint="Name a manifest's digest."
+        ) from error

@@ -1,0 +1,102 @@
+"""Ed25519 signatures (RFC 8032): only the API server holds the private key, anybody verifies with the public ones."""
+
+import base64
+import os
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airlock.digests import digest_bytes, short
+from airlock.errors import IntegrityError, UserError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+
+class Signer:
+    """Signs with one private key.
+
+    :param path: PEM file (PKCS #8), readable by its owner only.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.private = _load_private(path)
+        self.key_id = key_id(self.private.public_key())
+
+    def sign(self, data: bytes) -> str:
+        """Return the signature, base64."""
+        return base64.b64encode(self.private.sign(data)).decode()
+
+
+def key_id(key: "Ed25519PublicKey") -> str:
+    """Name of a key pair: 12 hex digits of the public key's digest."""
+    return short(digest_bytes(key.public_bytes_raw()))
+
+
+def verify_signature(keys: dict[str, "Ed25519PublicKey"], name: str, signature: str, data: bytes) -> None:
+    """Check a signature.
+
+    :param keys: key id to public key.
+    :raises IntegrityError: the key is not known or the signature is not its.
+    """
+    from cryptography.exceptions import InvalidSignature
+
+    if name not in keys:
+        raise IntegrityError(
+            f"The signing key {name!r} is not among the public keys.", hint="Check AIRLOCK_PUBLIC_KEYS."
+        )
+    try:
+        keys[name].verify(base64.b64decode(signature), data)
+    except (InvalidSignature, ValueError) as error:
+        raise IntegrityError(f"The signature is not one of key {name}.") from error
+
+
+@lru_cache
+def public_keys(folder: str) -> dict[str, "Ed25519PublicKey"]:
+    """Read the public keys (``*.pem``) of a folder, by key id."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    keys = [load_pem_public_key(path.read_bytes()) for path in sorted(Path(folder).glob("*.pem"))]
+    return {key_id(key): key for key in keys if isinstance(key, Ed25519PublicKey)}
+
+
+def create_keypair(folder: Path) -> Path:
+    """Make a key pair below ``folder/private`` and ``folder/public``; return the private file."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    private = Ed25519PrivateKey.generate()
+    name = f"{key_id(private.public_key())}.pem"
+    pem = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = private.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    _write(folder / "public" / name, public, 0o644)
+    _write(folder / "private" / name, pem, 0o600)
+    return folder / "private" / name
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    Path(name).chmod(mode)
+    Path(name).replace(path)
+
+
+def _load_private(path: Path) -> "Ed25519PrivateKey":
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError) as error:
+        raise UserError(f"The signing key {path} cannot be read: {error}.", hint="Run `airlock up`.") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise UserError(f"The signing key {path} is not Ed25519.", hint="Make one with `airlock up`.")
+    return key

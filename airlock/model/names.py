@@ -1,0 +1,12 @@
+"""Names of the tags that tie MLflow's runs and versions to what Airlock stores by digest."""
+
+CHAIN = "airlock.chain"
+DATASET = "airlock.dataset"
+DATA_MANIFEST = "airlock.data_manifest"
+ENVIRONMENT = "airlock.environment"
+LOGGED_MODEL = "airlock.logged_model"
+MANIFEST = "airlock.manifest"
+MODEL = "airlock.model"
+NETWORK = "airlock.network"
+SEED = "airlock.seed"
+TENSORS = "airlock.tensors"

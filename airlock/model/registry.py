@@ -1,0 +1,150 @@
+"""The model registry (MLflow) over its REST interface: versions, aliases and tags, without importing MLflow.
+
+Aliases mirror what the ledger says; nothing that Airlock serves is chosen by them.
+"""
+
+from typing import Any
+
+import httpx
+
+from airlock.errors import InfrastructureError, IntegrityError, UserError
+from airlock.model.names import LOGGED_MODEL, MANIFEST, MODEL
+from airlock.references import ModelVersion, TrackingRun
+
+CHALLENGER = "challenger"
+CHAMPION = "champion"
+
+
+class Registry:
+    """A tracking server's registry.
+
+    :param url: the server's address.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        self._http = httpx.Client(base_url=f"{self._url}/api/2.0/mlflow/", timeout=30)
+
+    def run_tags(self, run: TrackingRun) -> dict[str, str]:
+        """Return a run's tags.
+
+        :raises IntegrityError: no such run.
+        """
+        reply = self._call("GET", "runs/get", {"run_id": run.run_id})
+        return _tags(reply["run"]["data"])
+
+    def run_metrics(self, run: TrackingRun) -> dict[str, float]:
+        """Return the last value of each of a run's metrics."""
+        reply = self._call("GET", "runs/get", {"run_id": run.run_id})
+        return {item["key"]: float(item["value"]) for item in reply["run"]["data"].get("metrics", [])}
+
+    def tag_run(self, run: TrackingRun, tags: dict[str, str]) -> None:
+        """Set tags of a run."""
+        for key, value in tags.items():
+            self._call("POST", "runs/set-tag", {"run_id": run.run_id, "key": key, "value": value})
+
+    def create_version(self, name: str, run: TrackingRun, model: str) -> ModelVersion:
+        """Make a version of the model that a run logged, or return one that was begun and got no manifest.
+
+        :param name: of the registered model; made when there is none.
+        :param model: digest of the model; the run must have logged exactly this one.
+        :raises IntegrityError: the run logged another model, or none.
+        """
+        tags = self.run_tags(run)
+        if tags.get(MODEL) != model or LOGGED_MODEL not in tags:
+            raise IntegrityError(
+                f"Run {run.run_id} logged the model {tags.get(MODEL, 'none')}, not {model}.",
+                hint="Register the model and the run of the same train task.",
+            )
+        self._ensure_model(name)
+        begun = [item for item in self._versions(name, run) if MANIFEST not in _tags(item)]
+        number = begun[0]["version"] if begun else self._new_version(name, run, tags[LOGGED_MODEL], model)
+        return ModelVersion(name=name, version=str(number))
+
+    def tag_version(self, version: ModelVersion, tags: dict[str, str]) -> None:
+        """Set tags of a version."""
+        for key, value in tags.items():
+            body = {"name": version.name, "version": version.version, "key": key, "value": value}
+            self._call("POST", "model-versions/set-tag", body)
+
+    def version_tags(self, version: ModelVersion) -> dict[str, str]:
+        """Return a version's tags."""
+        query = {"name": version.name, "version": version.version}
+        return _tags(self._call("GET", "model-versions/get", query)["model_version"])
+
+    def set_alias(self, version: ModelVersion, alias: str) -> None:
+        """Point an alias at a version, away from any other."""
+        body = {"name": version.name, "version": version.version, "alias": alias}
+        self._call("POST", "registered-models/alias", body)
+
+    def alias(self, name: str, alias: str) -> ModelVersion | None:
+        """Return the version an alias points at, ``None`` when it points nowhere."""
+        try:
+            reply = self._call("GET", "registered-models/alias", {"name": name, "alias": alias})
+        except (IntegrityError, UserError):
+            return None
+        return ModelVersion(name=name, version=str(reply["model_version"]["version"]))
+
+    def version_url(self, version: ModelVersion) -> str:
+        """Return a version's page."""
+        return f"{self._url}/#/models/{version.name}/versions/{version.version}"
+
+    def _ensure_model(self, name: str) -> None:
+        try:
+            self._call("GET", "registered-models/get", {"name": name})
+        except IntegrityError:
+            self._call("POST", "registered-models/create", {"name": name})
+
+    def _versions(self, name: str, run: TrackingRun) -> list[dict[str, Any]]:
+        query = {"filter": f"name='{name}' and run_id='{run.run_id}'"}
+        versions: list[dict[str, Any]] = self._call("GET", "model-versions/search", query).get("model_versions", [])
+        return versions
+
+    def _new_version(self, name: str, run: TrackingRun, logged: str, model: str) -> str:
+        body = {
+            "name": name,
+            "source": f"models:/{logged}",
+            "run_id": run.run_id,
+            "model_id": logged,
+            "tags": [{"key": MODEL, "value": model}],
+        }
+        return str(self._call("POST", "model-versions/create", body)["model_version"]["version"])
+
+    def _call(self, method: str, path: str, values: dict[str, Any]) -> dict[str, Any]:
+        where = "params" if method == "GET" else "json"
+        try:
+            reply = self._http.request(method, path, **{where: values})
+        except httpx.HTTPError as error:
+            raise InfrastructureError(
+                f"The tracking server {self._url} does not answer: {error}.", hint="See `airlock status`."
+            ) from error
+        if reply.status_code == 404:
+            raise IntegrityError(f"The tracking server has no such thing: {_message(reply)}.")
+        if reply.status_code in (400, 409):
+            raise UserError(f"The tracking server refused {path}: {_message(reply)}.")
+        if reply.is_error:
+            raise InfrastructureError(
+                f"The tracking server answered {reply.status_code} to {path}.", hint="See `airlock status`."
+            )
+        answer: dict[str, Any] = reply.json()
+        return answer
+
+
+def move_alias(tracking: str, name: str, version: str, alias: str) -> None:
+    """Point an alias of a registered model at a version.
+
+    :param tracking: URL of the tracking server.
+    :raises IntegrityError: no such version.
+    """
+    Registry(tracking).set_alias(ModelVersion(name=name, version=version), alias)
+
+
+def _tags(holder: dict[str, Any]) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in holder.get("tags", [])}
+
+
+def _message(reply: httpx.Response) -> str:
+    try:
+        return str(reply.json()["message"])
+    except (ValueError, KeyError):
+        return f"HTTP {reply.status_code}"

@@ -1,0 +1,175 @@
+"""A training's run in MLflow: parameters, tags, metrics per epoch, files and the model, over HTTP.
+
+One run per chain of tries: a try that takes over from a killed one goes on in its run. The state at the end is the
+truth: FINISHED, or FAILED.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from airlock.errors import AirlockError, InfrastructureError, IntegrityError, UserError
+from airlock.model.names import CHAIN
+from airlock.references import TrackingRun
+
+# Retrying is Airflow's business; a step that waits minutes for a dead server hides why.
+CLIENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
+class Tracking:
+    """A client of one tracking server.
+
+    :param url: its address.
+    :raises InfrastructureError: it does not answer.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._require_alive()
+        os.environ.update({name: value for name, value in CLIENT.items() if name not in os.environ})
+        from mlflow import MlflowClient
+
+        self.client = MlflowClient(tracking_uri=self.url, registry_uri=self.url)
+
+    def start(self, experiment: str, name: str, chain: str, tags: Mapping[str, str]) -> "TrackedRun":
+        """Start a run, or go on with the unfinished one of the same chain of tries.
+
+        :param experiment: its name; made when there is none.
+        :param chain: what the tries of one training have in common.
+        """
+        with self.errors():
+            number = self._experiment(experiment)
+            where = f"tags.`{CHAIN}` = '{chain}' and attributes.status != 'FINISHED'"
+            found = self.client.search_runs([number], where, max_results=1)
+            all_tags = {**tags, CHAIN: chain}
+            run = found[0] if found else self.client.create_run(number, run_name=name, tags=all_tags)
+            self.client.update_run(run.info.run_id, status="RUNNING")
+            return TrackedRun(self, TrackingRun(run_id=run.info.run_id, experiment=experiment), number)
+
+    def open(self, reference: TrackingRun) -> "TrackedRun":
+        """Return a run that exists.
+
+        :raises IntegrityError: it does not.
+        """
+        with self.errors():
+            run = self.client.get_run(reference.run_id)
+        return TrackedRun(self, reference, run.info.experiment_id)
+
+    def _experiment(self, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = self.client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        try:
+            return str(self.client.create_experiment(name))
+        except MlflowException as error:  # another training made it just now
+            if error.error_code == "RESOURCE_ALREADY_EXISTS" and (found := self.client.get_experiment_by_name(name)):
+                return str(found.experiment_id)
+            raise
+
+    def _require_alive(self) -> None:
+        import httpx
+
+        try:
+            httpx.get(f"{self.url}/health", timeout=15).raise_for_status()
+        except httpx.HTTPError as error:
+            raise InfrastructureError(
+                f"The tracking server {self.url} does not answer: {error}.", hint="See `airlock status`."
+            ) from error
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Give what MLflow raises one of our classes."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except MlflowException as error:
+            message = f"The tracking server {self.url} refused: {str(error).splitlines()[0]}."
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                raise IntegrityError(message, hint="Run the train step again with cache=False.") from error
+            if error.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE"):
+                raise UserError(message, hint="Correct the experiment's name or the parameters.") from error
+            raise InfrastructureError(message, hint="See `airlock status`.") from error
+
+
+class TrackedRun:
+    """One run.
+
+    :param experiment_id: MLflow's number of its experiment.
+    """
+
+    def __init__(self, tracking: Tracking, reference: TrackingRun, experiment_id: str) -> None:
+        self.tracking = tracking
+        self.reference = reference
+        self._id = reference.run_id
+        self._experiment_id = experiment_id
+
+    @property
+    def url(self) -> str:
+        """Its page in MLflow."""
+        return f"{self.tracking.url}/#/experiments/{self._experiment_id}/runs/{self._id}"
+
+    def parameters(self, values: Mapping[str, Any]) -> None:
+        """Log parameters; the same again is no error."""
+        from mlflow.entities import Param
+
+        with self.tracking.errors():
+            params = [Param(name, str(value)) for name, value in values.items()]
+            self.tracking.client.log_batch(self._id, params=params)
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Log metrics of an epoch."""
+        import time
+
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        with self.tracking.errors():
+            metrics = [Metric(name, float(value), now, step) for name, value in values.items()]
+            self.tracking.client.log_batch(self._id, metrics=metrics)
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Set tags; the last writer wins."""
+        from mlflow.entities import RunTag
+
+        with self.tracking.errors():
+            self.tracking.client.log_batch(self._id, tags=[RunTag(name, value) for name, value in values.items()])
+
+    def text(self, text: str, name: str) -> None:
+        """Log a text file."""
+        with self.tracking.errors():
+            self.tracking.client.log_text(self._id, text, name)
+
+    def file(self, path: Path) -> None:
+        """Log a file under its own name."""
+        with self.tracking.errors():
+            self.tracking.client.log_artifact(self._id, str(path))
+
+    @contextmanager
+    def ending(self) -> Iterator["TrackedRun"]:
+        """End the run with the block: FINISHED, or FAILED when it raised."""
+        try:
+            yield self
+        except BaseException:
+            self._fail()
+            raise
+        with self.tracking.errors():
+            self.tracking.client.set_terminated(self._id, "FINISHED")
+
+    def _fail(self) -> None:
+        import logging
+
+        try:
+            with self.tracking.errors():
+                self.tracking.client.set_terminated(self._id, "FAILED")
+        except AirlockError as error:  # the failure that ended the run is the one to report
+            logging.getLogger(__name__).warning("Could not mark run %s as failed: %s", self._id, error)

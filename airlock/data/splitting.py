@@ -41,11 +41,12 @@ def assign(sample_id: str, source_split: str | None, fractions: Mapping[str, flo
         return "test"
     train, validation = fractions["train"], fractions.get("validation", 0.0)
     place = position(sample_id, salt)
-    if source_split == "train":
+    never_test = source_split == "train" or not fractions.get("test")
+    if never_test:
         place *= train + validation
-    if place < train:
+    if place < train or (never_test and not validation):
         return "train"
-    return "validation" if validation and (place < train + validation or source_split == "train") else "test"
+    return "validation" if never_test or place < train + validation else "test"
 
 
 def split(

@@ -52,7 +52,7 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
     target = context.workdir / "clean.parquet"
     rows, dropped = clean(source, target, inputs.image, LabelRule(classes=inputs.classes), context.progress)
     record = context.artifacts.put(b"".join(msgspec.json.encode(item) + b"\n" for item in dropped), JSON_LINES)
-    context.link("dropped samples", record.digest)
+    context.link("Dropped samples", record.digest)
     context.metric("dropped", len(dropped))
     _check_share(rows, [f"{item.source}: {item.reason}" for item in dropped], inputs.max_dropped)
     kept = context.artifacts.put_file(target, PARQUET)
@@ -67,5 +67,5 @@ def _check_share(rows: int, dropped: list[str], max_dropped: float) -> None:
     rule = f"above max_dropped={max_dropped:g}" if rows else "none is left"
     raise DataRejected(
         f"{len(dropped)} of {total} samples cannot be used, {rule}: {named}.",
-        hint="Repair the source, correct classes or image rules, or raise max_dropped; all are in 'dropped samples'.",
+        hint="Repair the source, correct classes or image rules, or raise max_dropped; all are in the task's dropped samples.",
     )

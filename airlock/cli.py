@@ -19,7 +19,9 @@ Port = Annotated[int, typer.Option(envvar="AIRLOCK_PORT", help="First of the fiv
 
 
 @app.command()
-def up(port: Port = 8280, triggerer: Annotated[bool, typer.Option(help="Also start Airflow's triggerer.")] = False) -> None:
+def up(
+    port: Port = 8280, triggerer: Annotated[bool, typer.Option(help="Also start Airflow's triggerer.")] = False
+) -> None:
     """Start PostgreSQL, MLflow, Airflow and the serving reconciler; print phases and their seconds."""
     from airlock.launcher.stack import up as start
 

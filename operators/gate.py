@@ -10,12 +10,13 @@ import msgspec
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
+from airlock.governance.approval import approval_of_request
 
 from airlock.digests import digest_bytes, digest_document, short
 from airlock.errors import NotApproved
-from airlock.governance.approval import approval_of_request
 from airlock.governance.decisions import Decision
 from airlock.governance.evidence import evidence
+from airlock.governance.manifest import chain
 from airlock.governance.policy import GatePolicy, Rework
 from airlock.governance.signing import public_keys
 from airlock.hooks.artifacts import ArtifactsHook
@@ -119,23 +120,24 @@ class GateOperator(HITLOperator):
     def complete(self, context: "Context", request: GateRequest) -> dict[str, Any]:
         """Return the approved manifest and its decision, or start the rework the decision names."""
         decision, record = self.wait_for_decision(request)
-        context["ti"].xcom_push(key="summary", value=sentence(decision))
+        context["ti"].xcom_push(key="summary", value={"headline": sentence(decision), "cached": False})
         if decision.approved:
             self.requests.close(request.id, "approved")
             return {"manifest": self.manifest, "decision": record}
         self.requests.close(request.id, "rejected")
         rework = self.policy.rework[decision.option]
-        start_rework(rework.dag, rework.step, decision, run_id=f"rework__{request.id[:12]}")
+        start_rework(rework, decision, list(chain(self.artifacts, self.digest)), run_id=f"rework__{request.id[:12]}")
         self.log.info("%s Started %s at %s.", sentence(decision), rework.dag, rework.step)
         raise DownstreamTasksSkipped(tasks=sorted(self.downstream_task_ids))
 
     def request(self, context: "Context") -> GateRequest:
-        """The request this task makes: the same for every try of a run, so that it is asked once."""
+        """The request this task makes: the same for every retry, so that it is asked once."""
         ti = context["ti"]
         self.result_links = {"Manifest": self.digest}
         self.body = evidence(self.artifacts, self.digest, DatabaseHook().get_conn(), links=settings().airflow)
         policy = msgspec.to_builtins(self.policy)
-        asked = [ti.dag_id, ti.run_id, ti.task_id, ti.map_index, self.digest, policy]
+        # ``max_tries`` grows when somebody clears the task, not on a retry: cleared means asked anew.
+        asked = [ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.max_tries, self.digest, policy]
         return GateRequest(
             id=digest_document(asked).removeprefix("sha256:")[:32],
             use_case=self.use_case,
@@ -195,5 +197,3 @@ def gate(*, gate: str, **kwargs: Any) -> GateOperator:
     """Make a :class:`GateOperator`; ``task_id`` defaults to ``<gate>_gate``."""
     kwargs.setdefault("task_id", f"{gate}_gate")
     return GateOperator(gate=gate, **kwargs)
-
-

@@ -73,9 +73,7 @@ class EvaluateStep(StepOperator):
     template_fields: Sequence[str] = ("model", "tensors", "classes", "run", "split")
     operator_extra_links = (MLFLOW_RUN, REPORT)
 
-    def __init__(
-        self, *, model: Any, tensors: Any, classes: Any, run: Any, split: str = "test", **kwargs: Any
-    ) -> None:
+    def __init__(self, *, model: Any, tensors: Any, classes: Any, run: Any, split: str = "test", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.model = model
         self.tensors = tensors

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airlock.governance.approval import require_approval
 
 from airlock.digests import short
 from airlock.errors import NotApproved
-from airlock.governance.approval import require_approval
-from airlock.governance.manifest import load_any
+from airlock.governance.manifest import MEDIA_TYPE
 from airlock.governance.signing import public_keys
 from airlock.hooks.artifacts import ArtifactsHook
 from airlock.hooks.database import DatabaseHook
 from airlock.operators.links import MANIFEST
+from airlock.operators.step import rework_of
 from airlock.references import Artifact
 from airlock.settings import settings
 from airlock.stores.ledger import Ledger, Record
@@ -46,11 +47,15 @@ class PromiseOperator(BaseOperator):
         :raises AirflowFailException: no such decision, or one that does not verify.
         """
         store, database = ArtifactsHook().get_conn(), DatabaseHook().get_conn()
-        artifact = load_any(store, digest)
+        artifact = Artifact(digest=digest, size=len(store.read(digest)), media_type=MEDIA_TYPE)
         self.result_links = {"Manifest": digest}
         try:
             record = require_approval(
-                Ledger(database), digest, use_case=self.use_case, gate=self.gate, keys=public_keys(settings().public_keys)
+                Ledger(database),
+                digest,
+                use_case=self.use_case,
+                gate=self.gate,
+                keys=public_keys(settings().public_keys),
             )
         except NotApproved as error:
             raise AirflowFailException(str(error)) from error
@@ -80,7 +85,10 @@ class PromoteOperator(PromiseOperator):
         if PromotionQueue(database).put(self.promotion_queue, digest, record.hash):
             body = {"use_case": self.use_case, "manifest": digest, "queue": self.promotion_queue}
             Ledger(database).append("promotion", body | {"decision": record.hash})
-        context["ti"].xcom_push(key="summary", value=f"Manifest {short(digest)} queued for {self.promotion_queue}.")
+        context["ti"].xcom_push(
+            key="summary",
+            value={"headline": f"Manifest {short(digest)} queued for {self.promotion_queue}.", "cached": False},
+        )
         return {"manifest": self.manifest, "decision": record.hash}
 
 
@@ -100,15 +108,31 @@ class ClaimOperator(PromiseOperator):
     def execute(self, context: "Context") -> dict[str, Any]:
         """Claim a manifest and verify its approval."""
         ti = context["ti"]
-        digest = self._named(context) or self._claimed(ti.dag_id, ti.run_id)
-        artifact, record = self.approved(digest)
-        ti.xcom_push(key="summary", value=f"Working on manifest {short(digest)}, approved by record {record.seq}.")
+        artifact, record = self._reworked(context) or self.approved(
+            self._named(context) or self._claimed(ti.dag_id, ti.run_id)
+        )
+        digest = artifact.digest
+        ti.xcom_push(
+            key="summary",
+            value={
+                "headline": f"Working on manifest {short(digest)}, approved by record {record.seq}.",
+                "cached": False,
+            },
+        )
         return {"manifest": msgspec.to_builtins(artifact), "decision": record.hash}
 
     def _named(self, context: "Context") -> str:
         conf: dict[str, Any] = context["dag_run"].conf or {}
-        rework: dict[str, str] = conf.get("rework") or {}
-        return str(conf.get("manifest") or rework.get("input") or "")
+        return str(conf.get("manifest") or "")
+
+    def _reworked(self, context: "Context") -> tuple[Artifact, Record] | None:
+        """In a run that a rejection started: what the rejected manifest grew from and this gate approved."""
+        for digest in rework_of(context).get("chain", []):
+            try:
+                return self.approved(str(digest))
+            except AirflowFailException:
+                self.log.debug("Manifest %s is not from the %s gate.", digest, self.gate)
+        return None
 
     def _claimed(self, dag: str, run: str) -> str:
         item = PromotionQueue(DatabaseHook().get_conn()).claim(self.promotion_queue, dag, run)

@@ -80,7 +80,8 @@ class StepOperator(BaseOperator):
             return self.report(context, *self._result(context))
         except AirlockError as error:
             self.log.error("%s failed: %s", self.step, error)
-            self.xcom_summary(context, f"**{self.step} failed** ({error.category}): {error}")
+            line = f"{self.step} failed ({error.category}): {error}"
+            context["ti"].xcom_push(key="summary", value={"headline": line, "table": "", "cached": False})
             kind = AirflowException if error.category == "infrastructure" else AirflowFailException
             raise kind(str(error)) from error
 
@@ -91,16 +92,11 @@ class StepOperator(BaseOperator):
     def report(self, context: "Context", spec: Spec, result: Result, cached: bool) -> dict[str, Any]:
         """Leave links and a summary in the task's history, then return the outputs or raise the failure."""
         self.result_links = result.links
-        text = summary(spec, result, cached=cached)
-        self.log.info("%s\n%s", headline(result, cached=cached), text)
-        if result.failure is None:
-            self.xcom_summary(context, text)
+        line, table = headline(result, cached=cached), summary(spec, result)
+        self.log.info("%s\n%s", line, table)
+        context["ti"].xcom_push(key="summary", value={"headline": line, "table": table, "cached": cached})
         result.raise_failure()
         return result.outputs
-
-    def xcom_summary(self, context: "Context", text: str) -> None:
-        """Keep a short Markdown summary with the task, also when it fails."""
-        context["ti"].xcom_push(key="summary", value=text)
 
     def _result(self, context: "Context") -> tuple[Spec, Result, bool]:
         run = run_info(context)
@@ -117,7 +113,7 @@ class StepOperator(BaseOperator):
         if not self.cache:
             self.log.info("Cache off: %s runs.", self.step)
             return None
-        if rework_step(context) == self.task_id:
+        if rework_of(context).get("step") == self.task_id:
             self.log.info("Cache off: a reviewer asked for %s to be done again.", self.task_id)
             return None
         lookup = self.step_cache.look_up(spec)
@@ -188,13 +184,11 @@ def step_environment() -> dict[str, str]:
 def run_info(context: "Context") -> RunInfo:
     """Airflow's names for the running task, as the step contract spells them."""
     ti = context["ti"]
-    return RunInfo(
-        dag=ti.dag_id, run=ti.run_id, task=ti.task_id, map_index=ti.map_index, attempt=max(ti.try_number, 1)
-    )
+    return RunInfo(dag=ti.dag_id, run=ti.run_id, task=ti.task_id, map_index=ti.map_index, attempt=max(ti.try_number, 1))
 
 
-def rework_step(context: "Context") -> str | None:
-    """The task that a reviewer's rejection named, when this run was started by one."""
+def rework_of(context: "Context") -> dict[str, Any]:
+    """What a reviewer's rejection asked for (``step``, ``note``, ``chain`` …), when one started this run."""
     conf: dict[str, Any] = context["dag_run"].conf or {}
-    rework: dict[str, str] = conf.get("rework") or {}
-    return rework.get("step")
+    rework: dict[str, Any] = conf.get("rework") or {}
+    return rework

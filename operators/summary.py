@@ -11,17 +11,19 @@ LONGEST = 60
 def headline(result: Result, *, cached: bool) -> str:
     """One line: the step, how it ended and how long it took."""
     seconds = result.ended - result.started
+    if result.failure:
+        return f"{result.step}: {result.failure.kind} ({result.failure.category}): {result.failure.message}"
     if cached:
         return f"{result.step}: cached, outputs verified (the run that made them took {seconds:.1f} s)"
     return f"{result.step}: {result.status} in {seconds:.1f} s"
 
 
-def summary(spec: Spec, result: Result, *, cached: bool) -> str:
+def summary(spec: Spec, result: Result) -> str:
     """A short Markdown table of inputs, outputs, metrics and the failure."""
     rows = [("in", name, value) for name, value in spec.inputs.items()]
     rows += [("out", name, value) for name, value in result.outputs.items()]
     rows += [("metric", name, f"{value:.4g}") for name, value in result.metrics.items()]
-    lines = [f"**{headline(result, cached=cached)}**", "", "| | name | value |", "|---|---|---|"]
+    lines = ["| | name | value |", "|---|---|---|"]
     lines += [f"| {kind} | {name} | {brief(value)} |" for kind, name, value in rows]
     if result.failure:
         failure = result.failure

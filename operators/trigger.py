@@ -2,22 +2,26 @@
 
 from typing import Any
 
+from airflow.sdk.exceptions import ErrorType
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
 
 from airlock.errors import InfrastructureError
 from airlock.governance.decisions import Decision
+from airlock.governance.policy import Rework
 
 
-def start_rework(dag: str, step: str, decision: Decision, run_id: str) -> None:
+def start_rework(rework: Rework, decision: Decision, chain: list[str], run_id: str) -> None:
     """Start a DAG at a step with the reviewer's note; a run that was already started is left alone.
 
+    :param chain: digests of the rejected manifest and its ancestors; the run claims the one its gate approved.
     :param run_id: the same for every try, so that a retried gate starts the rework once.
     """
     note = f"Rework from the {decision.gate} gate, asked for by {decision.user}: {decision.comment or decision.option}"
     conf: dict[str, Any] = {
-        "rework": {"step": step, "gate": decision.gate, "note": decision.comment, "manifest": decision.manifest}
+        "rework": {"step": rework.step, "gate": decision.gate, "note": decision.comment, "chain": chain}
     }
-    reply = task_runner.SUPERVISOR_COMMS.send(TriggerDagRun(dag_id=dag, run_id=run_id, conf=conf, note=note))
-    if isinstance(reply, ErrorResponse) and reply.error.value != "DAGRUN_ALREADY_EXISTS":
-        raise InfrastructureError(f"The rework {dag} could not be started: {reply.detail}.", hint="Trigger it by hand.")
+    request = TriggerDagRun(dag_id=rework.dag, run_id=run_id, conf=conf, note=note)
+    reply = task_runner.SUPERVISOR_COMMS.send(request)
+    if isinstance(reply, ErrorResponse) and reply.error is not ErrorType.DAGRUN_ALREADY_EXISTS:
+        raise InfrastructureError(f"{rework.dag} could not be started: {reply.detail}.", hint="Trigger it by hand.")

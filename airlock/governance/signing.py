@@ -3,7 +3,6 @@
 import base64
 import os
 import tempfile
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +51,6 @@ def verify_signature(keys: dict[str, "Ed25519PublicKey"], name: str, signature: 
         raise IntegrityError(f"The signature is not one of key {name}.") from error
 
 
-@lru_cache
 def public_keys(folder: str) -> dict[str, "Ed25519PublicKey"]:
     """Read the public keys (``*.pem``) of a folder, by key id."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -52,9 +52,9 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 def database(postgres: EmbeddedPostgres) -> Iterator[Database]:
     """Give a fresh migrated database, as the application role."""
     name = f"test_{next(NUMBERS)}"
-    postgres.create_database(name, OWNER, users=(APPLICATION,), template="template")
+    postgres.create_database(name, OWNER, members=(APPLICATION,), template="template")
     yield open_database(postgres.dsn(APPLICATION, PASSWORD, name))
-    with postgres.admin() as cursor:
+    with postgres.connect() as link, link.cursor() as cursor:
         cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 

@@ -23,7 +23,7 @@ from airlock.launcher.postgres_data import SUPERUSER
 from airlock.launcher.postgres_user import choose_user
 
 if TYPE_CHECKING:
-    from psycopg2.extensions import cursor
+    from psycopg2.extensions import connection
 
 logger = logging.getLogger(__name__)
 
@@ -108,32 +108,33 @@ class EmbeddedPostgres:
         return self.dsn(SUPERUSER, (self.folder / "superuser.password").read_text(), database)
 
     @contextmanager
-    def admin(self, database: str = "postgres") -> Iterator["cursor"]:
-        """Work as superuser, every statement in its own transaction."""
+    def connect(self, database: str = "postgres") -> Iterator["connection"]:
+        """Connect as superuser, every statement in its own transaction; closed at the end."""
         import psycopg2
 
-        with closing(psycopg2.connect(self.admin_dsn(database), connect_timeout=10)) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                yield cursor
+        with closing(psycopg2.connect(self.admin_dsn(database), connect_timeout=10)) as link:
+            link.autocommit = True
+            yield link
 
     def create_role(self, name: str, password: str) -> None:
         """Create a role that may log in, or set its password."""
         from psycopg2 import sql
 
-        with self.admin() as cursor:
+        with self.connect() as link, link.cursor() as cursor:
             cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,))
             verb = sql.SQL("ALTER" if cursor.fetchone() else "CREATE")
             statement = sql.SQL("{} ROLE {} LOGIN PASSWORD {}")
             cursor.execute(statement.format(verb, sql.Identifier(name), sql.Literal(password)))
 
-    def create_database(self, name: str, owner: str, users: tuple[str, ...] = (), template: str = "template1") -> None:
-        """Create a database if there is none. Only its owner and the named users may connect."""
+    def create_database(
+        self, name: str, owner: str, members: tuple[str, ...] = (), template: str = "template1"
+    ) -> None:
+        """Create a database if there is none. Only its owner and the members may connect."""
         from psycopg2 import sql
 
         database, role = sql.Identifier(name), sql.Identifier(owner)
-        roles = sql.SQL(", ").join(map(sql.Identifier, (owner, *users)))
-        with self.admin() as cursor:
+        roles = sql.SQL(", ").join(map(sql.Identifier, (owner, *members)))
+        with self.connect() as link, link.cursor() as cursor:
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
             if not cursor.fetchone():
                 create = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}")

@@ -66,6 +66,12 @@ class Database:
         return None
 
 
+def one(cursor: "RealDictCursor") -> dict[str, Any]:
+    """Return the row of a statement that always has one."""
+    row: dict[str, Any] = cursor.fetchone() or {}
+    return row
+
+
 def open_database(dsn: str) -> Database:
     """Open the database at a DSN; nothing is connected yet.
 

@@ -42,7 +42,7 @@ def test_another_application_role_is_given_its_rights(
 ) -> None:
     postgres.create_role("second_app", "test")
     name = database.address.rpartition("/")[2]
-    postgres.create_database(name, "airlock_owner", users=("second_app",))
+    postgres.create_database(name, "airlock_owner", members=("second_app",))
     assert upgrade(owner_dsn, "second_app") is True
     with open_database(postgres.dsn("second_app", "test", name)).transaction() as cursor:
         cursor.execute("SELECT count(*) AS records FROM airlock.ledger")

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# First start of PostgreSQL: one database and one owner for each program; nobody else may connect.
+# airlock_app is the role everything but the migrations uses: it cannot alter tables or the ledger's past.
+set -euo pipefail
+
+psql --set=ON_ERROR_STOP=1 --username postgres <<'SQL'
+\getenv airflow AIRFLOW_PASSWORD
+\getenv mlflow MLFLOW_PASSWORD
+\getenv owner OWNER_PASSWORD
+\getenv app APP_PASSWORD
+\getenv label_studio LABEL_STUDIO_DATABASE_PASSWORD
+CREATE ROLE airflow LOGIN PASSWORD :'airflow';
+CREATE ROLE mlflow LOGIN PASSWORD :'mlflow';
+CREATE ROLE airlock_owner LOGIN PASSWORD :'owner';
+CREATE ROLE airlock_app LOGIN PASSWORD :'app';
+CREATE ROLE label_studio LOGIN PASSWORD :'label_studio';
+CREATE DATABASE airflow OWNER airflow;
+CREATE DATABASE mlflow OWNER mlflow;
+CREATE DATABASE airlock OWNER airlock_owner;
+CREATE DATABASE label_studio OWNER label_studio;
+REVOKE ALL ON DATABASE airflow, mlflow, airlock, label_studio FROM PUBLIC;
+GRANT CONNECT, TEMPORARY ON DATABASE airlock TO airlock_app;
+SQL

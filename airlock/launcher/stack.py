@@ -1,0 +1,155 @@
+"""Brings the embedded stack up and down."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from airlock.launcher import services
+from airlock.launcher.airflow_config import write_airflow_config
+from airlock.launcher.announcement import StackInfo, announce, say_to
+from airlock.launcher.credentials import Secrets, load_demo_users, load_secrets, write_private
+from airlock.launcher.databases import APPLICATION, Databases, cluster_id, create_databases, databases
+from airlock.launcher.exclusive import exclusive
+from airlock.launcher.layout import DEFAULT_PORT, Layout, Ports
+from airlock.launcher.phases import Phases
+from airlock.launcher.ports import HOST, require_free
+from airlock.launcher.postgres import EmbeddedPostgres
+from airlock.launcher.services import Service
+from airlock.launcher.stamps import read_stamps, wanted_stamps, write_stamps
+from airlock.launcher.starting import Starting, process_of
+from airlock.launcher.stopping import stop_everything
+from airlock.settings import Settings, load_settings
+from airlock.stores.migrations import upgrade
+
+
+def up(
+    home: Path,
+    port_base: int = DEFAULT_PORT,
+    console: Console | None = None,
+    *,
+    triggerer: bool = False,
+    dags: Path | None = None,
+) -> StackInfo:
+    """Start what is not running yet and wait until it works; stop it all again if that fails.
+
+    :param port_base: first of five consecutive ports.
+    :param console: shows phases, their seconds, and at the first start the demo users.
+    :param triggerer: also start Airflow's triggerer, for deferrable operators.
+    :param dags: folder with DAGs of the user's own.
+    :raises UserError: a port is taken.
+    :raises InfrastructureError: a service does not start; the message names it and shows the end of its log.
+    """
+    layout = Layout(home.expanduser().absolute())
+    layout.create()
+    with exclusive(layout):
+        info = Start(layout, Ports.from_base(port_base), Phases(say_to(console))).run(triggerer=triggerer, dags=dags)
+    announce(info, console)
+    return info
+
+
+def down(home: Path, console: Console | None = None) -> list[str]:
+    """Stop everything, in order, in whatever state it is; return the names of what was running."""
+    layout = Layout(home.expanduser().absolute())
+    if not layout.run.is_dir():
+        return []
+    with exclusive(layout):
+        return stop_everything(layout, Phases(say_to(console)))
+
+
+class Start:
+    """One start of the stack."""
+
+    def __init__(self, layout: Layout, ports: Ports, phases: Phases) -> None:
+        self.layout = layout
+        self.ports = ports
+        self.phases = phases
+        self.starting = Starting(layout, phases)
+        self.postgres = EmbeddedPostgres(layout.postgres, ports.postgres, log=layout.logs / "postgres.log")
+
+    def run(self, *, triggerer: bool, dags: Path | None) -> StackInfo:
+        """Start what is missing."""
+        secrets = load_secrets(self.layout.secrets)
+        urls = databases(self.postgres, secrets)
+        needs = self._needs(urls, triggerer)
+        declared = services.declare(needs)
+        missing = [service for service in declared if process_of(service.name, self.layout).leader() is None]
+        users, users_are_new = load_demo_users(self.layout.demo_users)
+        if self.postgres.running and not missing:
+            return StackInfo(settings=needs.settings, users=users)
+        self._require_free_ports(missing)
+        write_private(self.layout.settings, needs.settings)
+        write_airflow_config(self.layout, self.ports, secrets, urls.airflow, dags)
+        with ExitStack() as undo:
+            undo.callback(stop_everything, self.layout, self.phases)
+            self._start(missing, needs, secrets, urls)
+            undo.pop_all()
+        seconds = self.phases.total
+        return StackInfo(
+            settings=needs.settings, users=users, users_are_new=users_are_new, phases=self.phases.done, seconds=seconds
+        )
+
+    def _start(self, missing: list[Service], needs: services.Needs, secrets: Secrets, urls: Databases) -> None:
+        with self.phases.phase(services.POSTGRES):
+            self.postgres.start()
+        wanted = wanted_stamps(self.layout, cluster_id(self.postgres))
+        known = read_stamps(self.layout)
+        if known != wanted:
+            self._prepare(missing, needs, secrets, upgrade_mlflow=bool(known.mlflow) and known.mlflow != wanted.mlflow)
+        with self.phases.phase("airlock database"):
+            upgrade(urls.owner, APPLICATION)
+        if known != wanted:
+            self.starting.wait(job="bootstrap")
+            write_stamps(self.layout, wanted)
+        self.starting.launch(service for service in missing if not self.starting.has(service))
+        self.starting.wait()
+
+    def _prepare(
+        self, missing: list[Service], needs: services.Needs, secrets: Secrets, *, upgrade_mlflow: bool
+    ) -> None:
+        """Begin to bring the databases to the installed versions; MLflow's server, which fills its own, starts too."""
+        with self.phases.phase("databases"):
+            create_databases(self.postgres, secrets)
+        self.starting.launch([services.bootstrap(needs)])
+        if upgrade_mlflow:
+            self.starting.launch([services.tracking_upgrade(needs)])
+            self.starting.wait(job="mlflow-upgrade")
+        self.starting.launch(service for service in missing if service.name == "mlflow")
+
+    def _needs(self, urls: Databases, triggerer: bool) -> services.Needs:
+        return services.Needs(
+            layout=self.layout,
+            ports=self.ports,
+            settings=self._settings(urls.application),
+            tracking_database=urls.mlflow,
+            signing_key=_signing_key(self.layout.keys),
+            triggerer=triggerer,
+        )
+
+    def _settings(self, database: str) -> Settings:
+        stores = load_settings({"AIRLOCK_HOME": str(self.layout.home)})
+        return msgspec.structs.replace(
+            stores,
+            database=database,
+            tracking=f"http://{HOST}:{self.ports.mlflow}",
+            airflow=f"http://{HOST}:{self.ports.airflow}",
+            serving=f"http://{HOST}:{self.ports.serving}",
+        )
+
+    def _require_free_ports(self, missing: list[services.Service]) -> None:
+        ports = {service.name: service.port for service in missing if service.port}
+        if not self.postgres.running:
+            ports[services.POSTGRES] = self.ports.postgres
+        require_free(ports)
+
+
+def _signing_key(keys: Path) -> Path:
+    """Return the private key that decisions are signed with; make the pair at the first start."""
+    from airlock.governance.signing import create_keypair
+
+    found = sorted((keys / "private").glob("*.pem"))
+    if not found:
+        create_keypair(keys)
+        found = sorted((keys / "private").glob("*.pem"))
+    return found[-1]

@@ -1,5 +1,6 @@
 """``airlock``: start and stop the embedded stack, run the demo, read and verify the ledger."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -62,6 +63,15 @@ def demo(
     from airlock.demo import run_demo
 
     run_demo(use_case, port=port, keep=keep, console=console)
+
+
+@app.command()
+def schemas(folder: Path) -> None:
+    """Write the JSON Schemas of the step contract into a folder."""
+    from airlock.steps.contract import schemas as contract
+
+    for name, schema in contract().items():
+        (folder / f"{name}.schema.json").write_text(json.dumps(schema, indent=2) + "\n")
 
 
 @ledger.command()

@@ -46,7 +46,10 @@ def verify_signature(keys: dict[str, "Ed25519PublicKey"], name: str, signature: 
             f"The signing key {name!r} is not among the public keys.", hint="Check AIRLOCK_PUBLIC_KEYS."
         )
     try:
-        keys[name].verify(base64.b64decode(signature), data)
+        raw = base64.b64decode(signature, validate=True)
+        if base64.b64encode(raw).decode() != signature:  # base64 has spare bits: other text, same bytes
+            raise ValueError("not canonical base64")
+        keys[name].verify(raw, data)
     except (InvalidSignature, ValueError) as error:
         raise IntegrityError(f"The signature is not one of key {name}.") from error
 

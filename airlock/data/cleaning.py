@@ -8,6 +8,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from airlock.data.files import written
 from airlock.data.images import Picture, measure, open_image
 from airlock.data.rules import ImageRule, LabelRule
 from airlock.errors import SourceError
@@ -45,7 +46,7 @@ def clean(
     with pq.ParquetFile(samples) as file:
         schema = pa.schema([*file.schema_arrow, *MEASURES])
         total, done = file.metadata.num_rows, 0
-        with pq.ParquetWriter(target, schema, compression="zstd") as writer:
+        with written(target), pq.ParquetWriter(target, schema, compression="zstd") as writer:
             for batch in file.iter_batches(ROWS):
                 table = _clean_batch(batch, image, labels, dropped)
                 writer.write_table(table.cast(schema))

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from airlock.data.files import written
 from airlock.digests import digest_document
 from airlock.errors import InfrastructureError, SourceError
-from airlock.stores.objects import storage_error
 
 Report = Callable[[int, int, str], None]
 TIMEOUT = httpx.Timeout(60, connect=20)
@@ -105,7 +105,7 @@ def _checked(url: str, done: int, total: int, max_bytes: int, report: Report) ->
 
 def _save(url: str, reply: httpx.Response, target: Path, advance: Callable[[int], None]) -> None:
     done = 0
-    with _stored(target), target.open("wb") as file:
+    with written(target), target.open("wb") as file:
         for chunk in reply.iter_bytes(CHUNK):
             if not done:
                 _check_page(url, reply, chunk)
@@ -114,14 +114,6 @@ def _save(url: str, reply: httpx.Response, target: Path, advance: Callable[[int]
             file.write(chunk)
     if not done:
         raise SourceError(f"{shown(url)} serves zero bytes.", hint="Check the source's location.")
-
-
-@contextmanager
-def _stored(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise storage_error(error, target) from error
 
 
 def _check_page(url: str, reply: httpx.Response, start: bytes) -> None:

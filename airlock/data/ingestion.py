@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from airlock.data.download import Report
+from airlock.data.files import written
 from airlock.data.samples import SampleWriter
 from airlock.data.sources.source import Samples
 from airlock.errors import SourceError
@@ -25,7 +26,7 @@ def write_samples(samples: Samples, target: Path, limit: int, report: Report) ->
             hint="Check its location; the folders in it are the classes, hidden files are no samples.",
         )
     total = min(limit or len(samples), len(samples))
-    with SampleWriter(target) as writer:
+    with written(target), SampleWriter(target) as writer:
         for done, index in enumerate(evenly(len(samples), total), start=1):
             writer.add(samples[index])
             if done % REPORT_EVERY == 0 or done == total:

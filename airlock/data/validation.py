@@ -99,8 +99,9 @@ def _build(number: int, expectation: Expectation) -> Any:
     except ExpectationNotFoundError as error:
         raise UserError(f"There is no expectation type {expectation.type!r}.", hint=GALLERY) from error
     except (GreatExpectationsError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
         raise UserError(
-            f"{expectation.type} cannot be built from {expectation.kwargs}: {error}.", hint=GALLERY
+            f"{expectation.type} cannot be built from {expectation.kwargs}: {reason}.", hint=GALLERY
         ) from error
 
 

@@ -10,10 +10,10 @@ import msgspec
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
-from airlock.governance.approval import approval_of_request
 
 from airlock.digests import digest_bytes, digest_document, short
 from airlock.errors import NotApproved
+from airlock.governance.approval import approval_of_request
 from airlock.governance.decisions import Decision
 from airlock.governance.evidence import evidence
 from airlock.governance.manifest import chain
@@ -22,6 +22,8 @@ from airlock.governance.signing import public_keys
 from airlock.hooks.artifacts import ArtifactsHook
 from airlock.hooks.database import DatabaseHook
 from airlock.operators.links import MANIFEST
+from airlock.operators.outputs import NamedOutputs
+from airlock.operators.step import unmapped
 from airlock.operators.trigger import start_rework
 from airlock.settings import settings
 from airlock.stores.gates import GateRequest, GateRequests
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 APPROVE = "Approve"
 
 
-class GateOperator(HITLOperator):
+class GateOperator(NamedOutputs, HITLOperator):
     """Stop until the right people approve one manifest, or send it back with a note.
 
     How it works: files a gate request (what is asked, under which policy, on which evidence), then parks in
@@ -128,7 +130,7 @@ class GateOperator(HITLOperator):
         rework = self.policy.rework[decision.option]
         start_rework(rework, decision, list(chain(self.artifacts, self.digest)), run_id=f"rework__{request.id[:12]}")
         self.log.info("%s Started %s at %s.", sentence(decision), rework.dag, rework.step)
-        raise DownstreamTasksSkipped(tasks=sorted(self.downstream_task_ids))
+        raise DownstreamTasksSkipped(tasks=sorted(self.downstream_task_ids))  # type: ignore[no-untyped-call]
 
     def request(self, context: "Context") -> GateRequest:
         """The request this task makes: the same for every retry, so that it is asked once."""
@@ -145,7 +147,7 @@ class GateOperator(HITLOperator):
             dag=ti.dag_id,
             run=ti.run_id,
             task=ti.task_id,
-            map_index=ti.map_index,
+            map_index=unmapped(ti.map_index),
             manifest=self.digest,
             evidence=digest_bytes(self.body.encode()),
             policy=policy,

@@ -10,12 +10,20 @@ from airlock import progress
 from airlock.operators import data, deployment, model
 from airlock.operators.compute import Profile, profile
 from airlock.operators.step import step_environment
-from airlock.steps.contract import Spec
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 CONTAINER_USER = 10001
+
+
+class StepPod(KubernetesPodOperator):
+    """The pod of one step. Composed, not inherited: a step has inputs called ``image`` and ``labels``, as a pod has."""
+
+    def run_to_end(self, context: "Context") -> None:
+        """Create the pod, pass its log on and wait; a pod that failed raises."""
+        self.name = self._set_name(self.name)
+        self.execute_sync(context)
 
 
 class PodPlace:
@@ -27,40 +35,45 @@ class PodPlace:
     Known limitation: the artifact store must be reachable from the pod (``s3://…``, or a shared file system).
     """
 
+    task_id: str
     compute: str
     step: str
+    _pod: StepPod | None = None
 
-    def __init__(self, *, compute: str, **kwargs: Any) -> None:
-        chosen = profile(compute)
-        super().__init__(  # type: ignore[call-arg]
-            compute=compute,
-            image=chosen.image,
-            namespace=chosen.namespace,
-            container_resources=k8s.V1ResourceRequirements(requests=chosen.resources, limits=chosen.resources),
-            node_selector=chosen.node_selector,
-            tolerations=[k8s.V1Toleration(**toleration) for toleration in chosen.tolerations],
-            priority_class_name=chosen.priority_class or None,
-            labels={"airlock/step": self.step},  # type: ignore[attr-defined]
-            log_formatter=readable,
-            **shared_memory(chosen),
-            **kwargs,
-        )
-
-    def run_step(self, context: "Context", spec: Spec, document: str) -> str:
+    def run_step(self, context: "Context", document: str) -> str:
         """Run the pod to its end; what it left in the store decides, so a failed pod is not an exception here."""
-        self.command_for(spec, document)
+        self._pod = self.pod(document)
         try:
-            KubernetesPodOperator.execute(self, context)
+            self._pod.run_to_end(context)
         except AirflowException as error:
             return f"ended badly ({error})"
         return "ended"
 
-    def command_for(self, spec: Spec, document: str) -> None:
-        """Set the pod's command and environment."""
-        self.cmds = ["python", "-u", "-m", "airlock.steps"]
-        self.arguments = [spec.step, "--spec", document]
-        variables = pod_environment() | profile(self.compute).environment
-        self.env_vars = [k8s.V1EnvVar(name=name, value=value) for name, value in sorted(variables.items())]
+    def pod(self, document: str) -> StepPod:
+        """The pod for a spec document, as the compute profile asks for it."""
+        chosen = profile(self.compute)
+        return StepPod(
+            task_id=self.task_id,
+            name=f"airlock-{self.step.replace('_', '-')}",
+            namespace=chosen.namespace,
+            image=chosen.image,
+            cmds=["python", "-u", "-m", "airlock.steps"],
+            arguments=[self.step, "--spec", document],
+            env_vars=pod_environment() | chosen.environment,
+            labels={"airlock/step": self.step},
+            container_resources=k8s.V1ResourceRequirements(requests=chosen.resources, limits=chosen.resources),
+            node_selector=chosen.node_selector,
+            tolerations=[k8s.V1Toleration(**toleration) for toleration in chosen.tolerations],
+            priority_class_name=chosen.priority_class or None,
+            security_context={"runAsNonRoot": True, "runAsUser": CONTAINER_USER},
+            log_formatter=readable,
+            **shared_memory(chosen),
+        )
+
+    def on_kill(self) -> None:
+        """Delete the pod."""
+        if self._pod is not None:
+            self._pod.on_kill()
 
 
 def readable(_container: str, line: str) -> str:
@@ -84,61 +97,61 @@ def pod_environment() -> dict[str, str]:
     return {name: value for name, value in step_environment().items() if name.startswith(("AIRLOCK_", "AWS_"))}
 
 
-class IngestPodOperator(PodPlace, data.IngestStep, KubernetesPodOperator):
+class IngestPodOperator(PodPlace, data.IngestStep):
     """:class:`~airlock.operators.data.IngestStep` in a pod."""
 
 
-class CleanPodOperator(PodPlace, data.CleanStep, KubernetesPodOperator):
+class CleanPodOperator(PodPlace, data.CleanStep):
     """:class:`~airlock.operators.data.CleanStep` in a pod."""
 
 
-class VersionPodOperator(PodPlace, data.VersionStep, KubernetesPodOperator):
+class VersionPodOperator(PodPlace, data.VersionStep):
     """:class:`~airlock.operators.data.VersionStep` in a pod."""
 
 
-class ValidatePodOperator(PodPlace, data.ValidateStep, KubernetesPodOperator):
+class ValidatePodOperator(PodPlace, data.ValidateStep):
     """:class:`~airlock.operators.data.ValidateStep` in a pod."""
 
 
-class SplitPodOperator(PodPlace, data.SplitStep, KubernetesPodOperator):
+class SplitPodOperator(PodPlace, data.SplitStep):
     """:class:`~airlock.operators.data.SplitStep` in a pod."""
 
 
-class DataManifestPodOperator(PodPlace, data.DataManifestStep, KubernetesPodOperator):
+class DataManifestPodOperator(PodPlace, data.DataManifestStep):
     """:class:`~airlock.operators.data.DataManifestStep` in a pod."""
 
 
-class TransformPodOperator(PodPlace, model.TransformStep, KubernetesPodOperator):
+class TransformPodOperator(PodPlace, model.TransformStep):
     """:class:`~airlock.operators.model.TransformStep` in a pod."""
 
 
-class TrainPodOperator(PodPlace, model.TrainStep, KubernetesPodOperator):
+class TrainPodOperator(PodPlace, model.TrainStep):
     """:class:`~airlock.operators.model.TrainStep` in a pod."""
 
 
-class EvaluatePodOperator(PodPlace, model.EvaluateStep, KubernetesPodOperator):
+class EvaluatePodOperator(PodPlace, model.EvaluateStep):
     """:class:`~airlock.operators.model.EvaluateStep` in a pod."""
 
 
-class RegisterPodOperator(PodPlace, model.RegisterStep, KubernetesPodOperator):
+class RegisterPodOperator(PodPlace, model.RegisterStep):
     """:class:`~airlock.operators.model.RegisterStep` in a pod."""
 
 
-class CompressPodOperator(PodPlace, model.CompressStep, KubernetesPodOperator):
+class CompressPodOperator(PodPlace, model.CompressStep):
     """:class:`~airlock.operators.model.CompressStep` in a pod."""
 
 
-class PackagePodOperator(PodPlace, deployment.PackageStep, KubernetesPodOperator):
+class PackagePodOperator(PodPlace, deployment.PackageStep):
     """:class:`~airlock.operators.deployment.PackageStep` in a pod."""
 
 
-class ContractTestPodOperator(PodPlace, deployment.ContractTestStep, KubernetesPodOperator):
+class ContractTestPodOperator(PodPlace, deployment.ContractTestStep):
     """:class:`~airlock.operators.deployment.ContractTestStep` in a pod."""
 
 
-class DeployPodOperator(PodPlace, deployment.DeployStep, KubernetesPodOperator):
+class DeployPodOperator(PodPlace, deployment.DeployStep):
     """:class:`~airlock.operators.deployment.DeployStep` in a pod."""
 
 
-class SmokeTestPodOperator(PodPlace, deployment.SmokeTestStep, KubernetesPodOperator):
+class SmokeTestPodOperator(PodPlace, deployment.SmokeTestStep):
     """:class:`~airlock.operators.deployment.SmokeTestStep` in a pod."""

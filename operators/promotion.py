@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-from airlock.governance.approval import require_approval
 
 from airlock.digests import short
 from airlock.errors import NotApproved
+from airlock.governance.approval import require_approval
 from airlock.governance.manifest import MEDIA_TYPE
 from airlock.governance.signing import public_keys
 from airlock.hooks.artifacts import ArtifactsHook
 from airlock.hooks.database import DatabaseHook
 from airlock.operators.links import MANIFEST
+from airlock.operators.outputs import NamedOutputs
 from airlock.operators.step import rework_of
 from airlock.references import Artifact
 from airlock.settings import settings
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class PromiseOperator(BaseOperator):
+class PromiseOperator(NamedOutputs, BaseOperator):
     """Base of the operators that act on an approval: they verify it themselves and fail closed.
 
     :param use_case: name of the use case.

@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airlock import progress
 from airlock.errors import AirlockError, InfrastructureError
+from airlock.operators.outputs import NamedOutputs
 from airlock.operators.summary import headline, summary
 from airlock.settings import settings
 from airlock.steps.cache import Lookup, StepCache, key_of
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class StepOperator(BaseOperator):
+class StepOperator(NamedOutputs, BaseOperator):
     """Base of every step's operator; a place (:class:`SubprocessPlace`, ``PodPlace``) says where the step runs.
 
     How it works: the rendered arguments become a spec document; a verified result of the same key is reused;
@@ -77,7 +78,7 @@ class StepOperator(BaseOperator):
     def execute(self, context: "Context") -> dict[str, Any]:
         """Reuse a verified result or run the step; return its outputs."""
         try:
-            return self.report(context, *self._result(context))
+            return self.leave_history(context, *self._result(context))
         except AirlockError as error:
             self.log.error("%s failed: %s", self.step, error)
             line = f"{self.step} failed ({error.category}): {error}"
@@ -85,11 +86,11 @@ class StepOperator(BaseOperator):
             kind = AirflowException if error.category == "infrastructure" else AirflowFailException
             raise kind(str(error)) from error
 
-    def run_step(self, context: "Context", spec: Spec, document: str) -> str:
+    def run_step(self, context: "Context", document: str) -> str:
         """Run the step in this operator's place; return how it ended, for the case that it left no result."""
         raise NotImplementedError
 
-    def report(self, context: "Context", spec: Spec, result: Result, cached: bool) -> dict[str, Any]:
+    def leave_history(self, context: "Context", spec: Spec, result: Result, cached: bool) -> dict[str, Any]:
         """Leave links and a summary in the task's history, then return the outputs or raise the failure."""
         self.result_links = result.links
         line, table = headline(result, cached=cached), summary(spec, result)
@@ -124,7 +125,7 @@ class StepOperator(BaseOperator):
     def _run(self, context: "Context", spec: Spec) -> Result:
         document = f"specs/{spec.run.path}.json"
         self.artifacts.replace_document(document, msgspec.json.encode(spec))
-        ending = self.run_step(context, spec, document)
+        ending = self.run_step(context, document)
         data = self.artifacts.document(spec.result)
         if data is None:
             raise InfrastructureError(
@@ -137,11 +138,12 @@ class StepOperator(BaseOperator):
 class SubprocessPlace:
     """Runs a step as a child of the worker, in a process group of its own."""
 
+    step: ClassVar[str]
     _process: subprocess.Popen[str] | None = None
 
-    def run_step(self, context: "Context", spec: Spec, document: str) -> str:
+    def run_step(self, context: "Context", document: str) -> str:
         """Run ``python -m airlock.steps`` and pass its lines on."""
-        command = [sys.executable, "-u", "-m", "airlock.steps", spec.step, "--spec", document]
+        command = [sys.executable, "-u", "-m", "airlock.steps", self.step, "--spec", document]
         with subprocess.Popen(
             command,
             env=step_environment(),
@@ -184,7 +186,14 @@ def step_environment() -> dict[str, str]:
 def run_info(context: "Context") -> RunInfo:
     """Airflow's names for the running task, as the step contract spells them."""
     ti = context["ti"]
-    return RunInfo(dag=ti.dag_id, run=ti.run_id, task=ti.task_id, map_index=ti.map_index, attempt=max(ti.try_number, 1))
+    return RunInfo(
+        dag=ti.dag_id, run=ti.run_id, task=ti.task_id, map_index=unmapped(ti.map_index), attempt=max(ti.try_number, 1)
+    )
+
+
+def unmapped(map_index: int | None) -> int:
+    """Airflow's map index, -1 for a task that is not mapped."""
+    return -1 if map_index is None else map_index
 
 
 def rework_of(context: "Context") -> dict[str, Any]:

@@ -91,7 +91,7 @@ def _flatten(routes: list[BaseRoute]) -> list[BaseRoute]:
 
 
 async def _whole_body(receive: Receive) -> bytes:
-    body = b""
+    body: bytes = b""
     while True:
         message = await receive()
         body += message.get("body", b"")

@@ -11,9 +11,9 @@ with DAG("digits_data", schedule=None, catchup=False, max_active_runs=1, tags=["
     dag.doc_md = __doc__
 
     ingested = ingest(source=digits.SOURCE)
-    cleaned = clean(samples=ingested.output["samples"], classes=digits.CLASSES, image=digits.IMAGE)
-    versioned = version(samples=cleaned.output["samples"], dataset=digits.NAME)
-    data, labels = versioned.output["dataset"], versioned.output["labels"]
+    cleaned = clean(samples=ingested["samples"], classes=digits.CLASSES, image=digits.IMAGE)
+    versioned = version(samples=cleaned["samples"], dataset=digits.NAME)
+    data, labels = versioned["dataset"], versioned["labels"]
 
     validated = validate(dataset=data, labels=labels, expectations=digits.EXPECTATIONS)
     divided = split(dataset=data, labels=labels, fractions=digits.SPLIT)
@@ -22,23 +22,23 @@ with DAG("digits_data", schedule=None, catchup=False, max_active_runs=1, tags=["
         classes=digits.CLASSES,
         dataset=data,
         labels=labels,
-        split=divided.output["split"],
-        report=validated.output["report"],
-        dropped=cleaned.output["dropped"],
-        counts=divided.output["counts"],
+        split=divided["split"],
+        report=validated["report"],
+        dropped=cleaned["dropped"],
+        counts=divided["counts"],
     )
 
     approved = gate(
         use_case=digits.NAME,
         gate="data",
-        manifest=manifest.output["manifest"],
+        manifest=manifest["manifest"],
         role="data_engineer",
         rework={"Collect data again": ("digits_data", "ingest"), "Clean again": ("digits_data", "clean")},
     )
     promote(
         use_case=digits.NAME,
         gate="data",
-        manifest=approved.output["manifest"],
+        manifest=approved["manifest"],
         queue="digits/model",
         outlets=[digits.APPROVED_DATA],
     )

@@ -12,8 +12,8 @@ with DAG(
 ) as dag:
     dag.doc_md = __doc__
 
-    data = claim(use_case=digits.NAME, gate="data", queue="digits/model").output["manifest"]
-    tensors = transform(manifest=data, code=digits.TRANSFORM).output["tensors"]
+    data = claim(use_case=digits.NAME, gate="data", queue="digits/model")["manifest"]
+    tensors = transform(manifest=data, code=digits.TRANSFORM)["tensors"]
     trained = train(
         tensors=tensors,
         code=digits.NETWORK,
@@ -22,7 +22,7 @@ with DAG(
         seed=digits.SEED,
         experiment=digits.NAME,
     )
-    model, run = trained.output["model"], trained.output["run"]
+    model, run = trained["model"], trained["run"]
     evaluated = evaluate(model=model, tensors=tensors, classes=digits.CLASSES, run=run)
     candidate = register(
         use_case=digits.NAME,
@@ -30,8 +30,8 @@ with DAG(
         tensors=tensors,
         model=model,
         run=run,
-        evaluation=evaluated.output["evaluation"],
-        picture=evaluated.output["picture"],
+        evaluation=evaluated["evaluation"],
+        picture=evaluated["picture"],
         transform_code=digits.TRANSFORM,
         network_code=digits.NETWORK,
         parameters=digits.PARAMETERS,
@@ -41,14 +41,14 @@ with DAG(
     approved = gate(
         use_case=digits.NAME,
         gate="model",
-        manifest=candidate.output["manifest"],
+        manifest=candidate["manifest"],
         role="model_validator",
         rework={"Train again": ("digits_model", "train"), "Collect data again": ("digits_data", "ingest")},
     )
     promote(
         use_case=digits.NAME,
         gate="model",
-        manifest=approved.output["manifest"],
+        manifest=approved["manifest"],
         queue="digits/deployment",
         outlets=[digits.APPROVED_MODEL],
     )

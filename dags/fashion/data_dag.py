@@ -11,9 +11,9 @@ with DAG("fashion_data", schedule=None, catchup=False, max_active_runs=1, tags=[
     dag.doc_md = __doc__
 
     ingested = ingest(source=fashion.SOURCE)
-    cleaned = clean(samples=ingested.output["samples"], classes=fashion.CLASSES, image=fashion.IMAGE)
-    versioned = version(samples=cleaned.output["samples"], dataset=fashion.NAME)
-    data, labels = versioned.output["dataset"], versioned.output["labels"]
+    cleaned = clean(samples=ingested["samples"], classes=fashion.CLASSES, image=fashion.IMAGE)
+    versioned = version(samples=cleaned["samples"], dataset=fashion.NAME)
+    data, labels = versioned["dataset"], versioned["labels"]
 
     validated = validate(dataset=data, labels=labels, expectations=fashion.EXPECTATIONS)
     divided = split(dataset=data, labels=labels, fractions=fashion.SPLIT)
@@ -22,23 +22,23 @@ with DAG("fashion_data", schedule=None, catchup=False, max_active_runs=1, tags=[
         classes=fashion.CLASSES,
         dataset=data,
         labels=labels,
-        split=divided.output["split"],
-        report=validated.output["report"],
-        dropped=cleaned.output["dropped"],
-        counts=divided.output["counts"],
+        split=divided["split"],
+        report=validated["report"],
+        dropped=cleaned["dropped"],
+        counts=divided["counts"],
     )
 
     approved = gate(
         use_case=fashion.NAME,
         gate="data",
-        manifest=manifest.output["manifest"],
+        manifest=manifest["manifest"],
         role="data_engineer",
         rework={"Collect data again": ("fashion_data", "ingest"), "Clean again": ("fashion_data", "clean")},
     )
     promote(
         use_case=fashion.NAME,
         gate="data",
-        manifest=approved.output["manifest"],
+        manifest=approved["manifest"],
         queue="fashion/model",
         outlets=[fashion.APPROVED_DATA],
     )

@@ -17,16 +17,16 @@ with DAG(
 ) as dag:
     dag.doc_md = __doc__
 
-    candidate = claim(use_case=fashion.NAME, gate="model", queue="fashion/deployment").output["manifest"]
+    candidate = claim(use_case=fashion.NAME, gate="model", queue="fashion/deployment")["manifest"]
     compressed = compress(manifest=candidate, method=fashion.COMPRESSION)
     packaged = package(
         use_case=fashion.NAME,
         manifest=candidate,
-        model=compressed.output["model"],
-        comparison=compressed.output["comparison"],
+        model=compressed["model"],
+        comparison=compressed["comparison"],
     )
-    release = packaged.output["manifest"]
-    tested = contract_test(package=packaged.output["package"], manifest=release)
+    release = packaged["manifest"]
+    tested = contract_test(package=packaged["package"], manifest=release)
 
     approved = gate(
         use_case=fashion.NAME,
@@ -36,5 +36,5 @@ with DAG(
         rework={"Compress again": ("fashion_deployment", "compress"), "Train again": ("fashion_model", "train")},
     )
     tested >> approved
-    deployed = deploy(use_case=fashion.NAME, manifest=approved.output["manifest"], gate="release")
-    smoke_test(endpoint=deployed.output["endpoint"], manifest=release)
+    deployed = deploy(use_case=fashion.NAME, manifest=approved["manifest"], gate="release")
+    smoke_test(endpoint=deployed["endpoint"], manifest=release)

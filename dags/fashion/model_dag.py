@@ -12,8 +12,8 @@ with DAG(
 ) as dag:
     dag.doc_md = __doc__
 
-    data = claim(use_case=fashion.NAME, gate="data", queue="fashion/model").output["manifest"]
-    tensors = transform(manifest=data, code=fashion.TRANSFORM).output["tensors"]
+    data = claim(use_case=fashion.NAME, gate="data", queue="fashion/model")["manifest"]
+    tensors = transform(manifest=data, code=fashion.TRANSFORM)["tensors"]
     trained = train(
         tensors=tensors,
         code=fashion.NETWORK,
@@ -22,7 +22,7 @@ with DAG(
         seed=fashion.SEED,
         experiment=fashion.NAME,
     )
-    model, run = trained.output["model"], trained.output["run"]
+    model, run = trained["model"], trained["run"]
     evaluated = evaluate(model=model, tensors=tensors, classes=fashion.CLASSES, run=run)
     candidate = register(
         use_case=fashion.NAME,
@@ -30,8 +30,8 @@ with DAG(
         tensors=tensors,
         model=model,
         run=run,
-        evaluation=evaluated.output["evaluation"],
-        picture=evaluated.output["picture"],
+        evaluation=evaluated["evaluation"],
+        picture=evaluated["picture"],
         transform_code=fashion.TRANSFORM,
         network_code=fashion.NETWORK,
         parameters=fashion.PARAMETERS,
@@ -41,14 +41,14 @@ with DAG(
     approved = gate(
         use_case=fashion.NAME,
         gate="model",
-        manifest=candidate.output["manifest"],
+        manifest=candidate["manifest"],
         role="model_validator",
         rework={"Train again": ("fashion_model", "train"), "Collect data again": ("fashion_data", "ingest")},
     )
     promote(
         use_case=fashion.NAME,
         gate="model",
-        manifest=approved.output["manifest"],
+        manifest=approved["manifest"],
         queue="fashion/deployment",
         outlets=[fashion.APPROVED_MODEL],
     )

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,7 +36,7 @@ def store(home: Settings) -> ArtifactStore:
 
 
 @pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Let a function stand in for the work of the step ``nothing``."""
 
     def use(work: Any) -> None:
@@ -45,7 +44,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         module.Inputs, module.Outputs, module.ENVIRONMENT, module.run = nothing.Inputs, Made, (), work  # type: ignore[attr-defined]
         monkeypatch.setattr(runner, "load_step", lambda _step: module)
 
-    yield use
+    return use
 
 
 def spec(**inputs: object) -> Spec:

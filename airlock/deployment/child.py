@@ -1,0 +1,107 @@
+"""One server process: started in a group of its own, asked whether it is ready, stopped without a trace."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from airlock.deployment.client import ModelClient
+from airlock.errors import InfrastructureError
+
+TAIL = 400  # characters of the log that explain an exit
+
+
+class Child:
+    """A running ``airlock.deployment.server``.
+
+    :param folder: holds ``package/`` and ``release.json``.
+    :param manifest: digest of the release manifest it must serve.
+    :param log: file that takes its output.
+    """
+
+    def __init__(self, folder: Path, manifest: str, use_case: str, log: Path) -> None:
+        self.manifest = manifest
+        self.log = log
+        self.started = time.monotonic()
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._process = self._start(folder, use_case)
+        self._client = ModelClient(self.url, timeout=2.0)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was started."""
+        return time.monotonic() - self.started
+
+    def alive(self) -> bool:
+        """Has it not ended?"""
+        return self._process.poll() is None
+
+    def ready(self) -> bool:
+        """Does it answer that it is ready, and is what it serves the manifest it was started for?"""
+        return self._client.manifest() == self.manifest
+
+    def obituary(self) -> str:
+        """Say how it ended, with the end of its log."""
+        status = self._process.poll()
+        how = f"killed by {signal.Signals(-status).name}" if status and status < 0 else f"exit status {status}"
+        return f"{how}; {' '.join(self.log.read_text(errors='replace')[-TAIL:].split())}"
+
+    def stop(self, seconds: float = 8.0) -> None:
+        """End the whole process group: ask, wait, insist."""
+        self._client.http.close()
+        for sent in (signal.SIGTERM, signal.SIGKILL):
+            _signal_group(self._process.pid, sent)
+            try:
+                self._process.wait(seconds)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        _signal_group(self._process.pid, signal.SIGKILL)
+        if self._process.stdin:
+            self._process.stdin.close()
+
+    def _start(self, folder: Path, use_case: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "airlock.deployment.server", "--package", str(folder / "package"),
+                   "--manifest", self.manifest, "--port", str(self.port), "--root-path", f"/{use_case}",
+                   "--with-parent"]  # fmt: skip
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as output:
+            try:
+                return subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,  # never written: its end tells the server that we are gone
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    env=_environment(),
+                )
+            except OSError as error:
+                raise InfrastructureError(f"The server cannot be started: {error}.", hint="Free memory.") from error
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _environment() -> dict[str, str]:
+    # The use case's code runs in there: it gets no password and no address of a store.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRLOCK_", "AIRFLOW_", "AWS_"))}
+    return kept | {"PYTHONUNBUFFERED": "1"}
+
+
+def _signal_group(leader: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(leader, number)
+    except ProcessLookupError:
+        return

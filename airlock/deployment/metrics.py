@@ -1,0 +1,51 @@
+"""Counters of one server, in Prometheus' text format."""
+
+from collections import Counter, defaultdict
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+
+
+class Metrics:
+    """Requests by route and status, and how long they took.
+
+    :param manifest: digest of the manifest that is served.
+    """
+
+    def __init__(self, manifest: str) -> None:
+        self.manifest = manifest
+        self.requests: Counter[tuple[str, int]] = Counter()
+        self.buckets: Counter[tuple[str, float]] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.predictions = 0
+
+    def observe(self, route: str, status: int, seconds: float) -> None:
+        """Count one answered request."""
+        self.requests[route, status] += 1
+        self.seconds[route] += seconds
+        for bound in BUCKETS:
+            self.buckets[route, bound] += seconds <= bound
+
+    def text(self, ready: bool) -> str:
+        """Return the exposition."""
+        lines = [
+            "# TYPE airlock_model_info gauge",
+            f'airlock_model_info{{manifest="{self.manifest}"}} 1',
+            "# TYPE airlock_ready gauge",
+            f"airlock_ready {int(ready)}",
+            "# TYPE airlock_predictions_total counter",
+            f"airlock_predictions_total {self.predictions}",
+            "# TYPE airlock_requests_total counter",
+        ]
+        for (route, status), count in sorted(self.requests.items()):
+            lines.append(f'airlock_requests_total{{route="{route}",status="{status}"}} {count}')
+        return "\n".join([*lines, *self._histogram(), ""])
+
+    def _histogram(self) -> list[str]:
+        name = "airlock_request_seconds"
+        lines = [f"# TYPE {name} histogram"]
+        for route, seconds in sorted(self.seconds.items()):
+            count = sum(found for (named, _), found in self.requests.items() if named == route)
+            lines += [f'{name}_bucket{{route="{route}",le="{le}"}} {self.buckets[route, le]}' for le in BUCKETS]
+            lines.append(f'{name}_bucket{{route="{route}",le="+Inf"}} {count}')
+            lines += [f'{name}_sum{{route="{route}"}} {seconds:.6f}', f'{name}_count{{route="{route}"}} {count}']
+        return lines

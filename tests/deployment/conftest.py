@@ -1,0 +1,164 @@
+"""Tiny real models, the packages made of them, and releases in a real artifact store."""
+
+import io
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from airlock.deployment.building import Parts, build_package
+from airlock.deployment.child import Child
+from airlock.deployment.config import ImageInput, PackageConfig
+from airlock.deployment.package import Package
+from airlock.deployment.release import decode_release
+from airlock.governance import manifest as manifests
+from airlock.governance.manifest import ReleaseManifest
+from airlock.references import Artifact
+from airlock.stores.artifacts import ArtifactStore, open_artifacts
+
+CLASSES = ["left", "right", "top"]
+TRANSFORM = b'''
+import numpy as np
+
+
+def transform(image):
+    """Return the picture as 8 x 8 grey values."""
+    return np.asarray(image.convert("L").resize((8, 8)), dtype=np.uint8)[..., np.newaxis]
+'''
+
+
+def picture(label: str, bright: int = 255, size: int = 8) -> bytes:
+    """Return a PNG whose half named by the label is bright."""
+    values = np.zeros((size, size), np.uint8)
+    half = size // 2
+    values[{"left": np.s_[:, :half], "right": np.s_[:, half:], "top": np.s_[:half]}[label]] = bright
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Give the models ``soft`` and ``sharp``: the same answers with different probabilities."""
+    folder = tmp_path_factory.mktemp("models")
+    script = Path(__file__).with_name("make_models.py")
+    subprocess.run([sys.executable, str(script), str(folder)], check=True, capture_output=True, timeout=300)
+    return {path.stem: path.read_bytes() for path in folder.glob("*.tflite")}
+
+
+@pytest.fixture(scope="session")
+def make_package(models: dict[str, bytes]) -> Callable[..., Package]:
+    """Give ``make_package(model="soft", use_case="shapes")``."""
+
+    def make(model: str = "soft", use_case: str = "shapes", **changes: object) -> Package:
+        config = PackageConfig(
+            name=use_case,
+            use_case=use_case,
+            classes=CLASSES,
+            input=ImageInput(mode="L", width=8, height=8, channels=1),
+            manifest="sha256:" + "c" * 64,
+            metrics={"accuracy": 1.0},
+        )
+        return build_package(
+            Parts(
+                config=msgspec.structs.replace(config, **changes),
+                model=models[model],
+                preprocessing=TRANSFORM,
+                licence=b"Test data, free to use.\n",
+                samples=[(label, picture(label)) for label in CLASSES],
+            )
+        )
+
+    return make
+
+
+@pytest.fixture
+def png() -> Callable[..., bytes]:
+    """Give ``png(label, bright=255, size=8)``."""
+    return picture
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> ArtifactStore:
+    """Give a real artifact store, at the place of ``store_settings``."""
+    return open_artifacts((tmp_path / "artifacts").as_uri())
+
+
+def put_release(artifacts: ArtifactStore, package: Package) -> Artifact:
+    """Store a package and the release manifest that names it."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = artifacts.put_tree(package.write(Path(folder)))
+    nothing = artifacts.put(b"{}")
+    release = ReleaseManifest(
+        use_case=package.config.use_case,
+        classes=package.config.classes,
+        candidate=package.config.manifest,
+        package=tree,
+        model=nothing,
+        comparison=nothing,
+        metrics=package.config.metrics,
+    )
+    return manifests.put(artifacts, release)
+
+
+def lay_out(artifacts: ArtifactStore, release: Artifact, folder: Path) -> Path:
+    """Fill a folder with ``package/`` and ``release.json``, as a server wants them."""
+    data = artifacts.read(release.digest)
+    artifacts.fetch(decode_release(data, release.digest).package, folder / "package")
+    (folder / "release.json").write_bytes(data)
+    return folder
+
+
+@pytest.fixture
+def release_of(artifacts: ArtifactStore) -> Callable[[Package], Artifact]:
+    """Give ``release_of(package)``."""
+    return partial(put_release, artifacts)
+
+
+@pytest.fixture
+def laid_out(artifacts: ArtifactStore, tmp_path: Path) -> Callable[[Artifact], Path]:
+    """Give ``laid_out(release)``."""
+    return lambda release: lay_out(artifacts, release, tmp_path / "laid-out")
+
+
+@pytest.fixture(scope="session")
+def package(make_package: Callable[..., Package]) -> Package:
+    """Give the package ``soft``."""
+    return make_package()
+
+
+@pytest.fixture(scope="session")
+def server(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
+    """Give a real server process that is ready."""
+    folder = tmp_path_factory.mktemp("server")
+    artifacts = open_artifacts((folder / "artifacts").as_uri())
+    release = put_release(artifacts, package)
+    child = Child(lay_out(artifacts, release, folder), release.digest, "shapes", folder / "log")
+    try:
+        wait_until(child.ready, seconds=60, what="the server is ready")
+        yield child
+    finally:
+        child.stop()
+
+
+def wait_until(condition: Callable[[], object], seconds: float, what: str) -> float:
+    """Wait for a condition; return how long it took."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < seconds, f"{what}: not within {seconds} s"
+        time.sleep(0.05)
+    return time.monotonic() - started
+
+
+@pytest.fixture
+def wait() -> Callable[..., float]:
+    """Give ``wait(condition, seconds, what)``."""
+    return wait_until

@@ -36,7 +36,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """A compressed model against the original.
 
     :param points_lost: percentage points of accuracy; negative when it gained.
-    :param ratio: the original's bytes by the compressed model's.
+    :param ratio: the compressed model's bytes as a share of the original's.
     """
 
     method: str
@@ -53,7 +53,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         if self.points_lost > max_points_lost:
             raise UserError(
                 f"{self.method} loses {self.points_lost:.2f} points of accuracy ({self.original.accuracy:.4f} to "
-                f"{self.compressed.accuracy:.4f}) to be {self.ratio:.1f} times smaller; "
+                f"{self.compressed.accuracy:.4f}) for {self.ratio:.0%} of the size; "
                 f"max_points_lost allows {max_points_lost:g}.",
                 hint="Raise max_points_lost, or choose another method.",
             )
@@ -67,7 +67,7 @@ def compare(method: str, original: Path, compressed: Path, split: Split) -> Comp
         original=before,
         compressed=after,
         points_lost=round(100 * (before.accuracy - after.accuracy), 6),
-        ratio=round(before.bytes / after.bytes, 4),
+        ratio=round(after.bytes / before.bytes, 4),
     )
 
 

@@ -6,6 +6,7 @@ Aliases mirror what the ledger says; nothing that Airlock serves is chosen by th
 from typing import Any
 
 import httpx
+import msgspec
 
 from airlock.errors import InfrastructureError, IntegrityError, UserError
 from airlock.model.names import LOGGED_MODEL, MANIFEST, MODEL
@@ -15,6 +16,17 @@ CHALLENGER = "challenger"
 CHAMPION = "champion"
 
 
+class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A run in the tracking server.
+
+    :param url: its page there.
+    """
+
+    tags: dict[str, str]
+    status: str
+    url: str
+
+
 class Registry:
     """A tracking server's registry.
 
@@ -22,21 +34,17 @@ class Registry:
     """
 
     def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
-        self._http = httpx.Client(base_url=f"{self._url}/api/2.0/mlflow/", timeout=30)
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(base_url=f"{self.url}/api/2.0/mlflow/", timeout=30)
 
-    def run_tags(self, run: TrackingRun) -> dict[str, str]:
-        """Return a run's tags.
+    def run_facts(self, run: TrackingRun) -> "RunFacts":
+        """Return what is known of a run.
 
         :raises IntegrityError: no such run.
         """
-        reply = self._call("GET", "runs/get", {"run_id": run.run_id})
-        return _tags(reply["run"]["data"])
-
-    def run_metrics(self, run: TrackingRun) -> dict[str, float]:
-        """Return the last value of each of a run's metrics."""
-        reply = self._call("GET", "runs/get", {"run_id": run.run_id})
-        return {item["key"]: float(item["value"]) for item in reply["run"]["data"].get("metrics", [])}
+        found = self._call("GET", "runs/get", {"run_id": run.run_id})["run"]
+        url = f"{self.url}/#/experiments/{found['info']['experiment_id']}/runs/{run.run_id}"
+        return RunFacts(tags=_tags(found["data"]), status=found["info"]["status"], url=url)
 
     def tag_run(self, run: TrackingRun, tags: dict[str, str]) -> None:
         """Set tags of a run."""
@@ -50,7 +58,7 @@ class Registry:
         :param model: digest of the model; the run must have logged exactly this one.
         :raises IntegrityError: the run logged another model, or none.
         """
-        tags = self.run_tags(run)
+        tags = self.run_facts(run).tags
         if tags.get(MODEL) != model or LOGGED_MODEL not in tags:
             raise IntegrityError(
                 f"Run {run.run_id} logged the model {tags.get(MODEL, 'none')}, not {model}.",
@@ -87,7 +95,7 @@ class Registry:
 
     def version_url(self, version: ModelVersion) -> str:
         """Return a version's page."""
-        return f"{self._url}/#/models/{version.name}/versions/{version.version}"
+        return f"{self.url}/#/models/{version.name}/versions/{version.version}"
 
     def _ensure_model(self, name: str) -> None:
         try:
@@ -111,12 +119,11 @@ class Registry:
         return str(self._call("POST", "model-versions/create", body)["model_version"]["version"])
 
     def _call(self, method: str, path: str, values: dict[str, Any]) -> dict[str, Any]:
-        where = "params" if method == "GET" else "json"
         try:
-            reply = self._http.request(method, path, **{where: values})
+            reply = self._http.get(path, params=values) if method == "GET" else self._http.post(path, json=values)
         except httpx.HTTPError as error:
             raise InfrastructureError(
-                f"The tracking server {self._url} does not answer: {error}.", hint="See `airlock status`."
+                f"The tracking server {self.url} does not answer: {error}.", hint="See `airlock status`."
             ) from error
         if reply.status_code == 404:
             raise IntegrityError(f"The tracking server has no such thing: {_message(reply)}.")

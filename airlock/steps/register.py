@@ -1,0 +1,120 @@
+"""Registers a candidate: a version in MLflow, and the manifest that ties everything it was made from together."""
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from airlock.errors import UserError
+from airlock.references import Artifact, ModelVersion, TrackingRun
+from airlock.steps.context import StepContext
+
+if TYPE_CHECKING:
+    from airlock.governance.manifest import CandidateManifest
+    from airlock.model.evaluation import Evaluation
+    from airlock.model.registry import RunFacts
+
+ENVIRONMENT = ()
+
+
+class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """:param use_case: also the registered model's name.
+    :param data: the approved data manifest.
+    :param code: state of the code repository: commit, and digest of what is not committed.
+    """
+
+    use_case: str
+    data: Artifact
+    tensors: Artifact
+    model: Artifact
+    run: TrackingRun
+    evaluation: Artifact
+    picture: Artifact
+    transform_code: Artifact
+    network_code: Artifact
+    parameters: dict[str, Any] = {}
+    seed: int = 0
+    code: dict[str, str] = {}
+
+
+class Outputs(msgspec.Struct, frozen=True, kw_only=True):
+    """:param manifest: the candidate manifest; its digest is what people approve.
+    :param version: the version in MLflow, which now is the ``challenger``.
+    """
+
+    manifest: Artifact
+    version: ModelVersion
+
+
+def run(inputs: Inputs, context: StepContext) -> Outputs:
+    """Register the version first, then store the manifest that names it, then tag the version with the manifest."""
+    from airlock.governance.manifest import put
+    from airlock.model.names import MANIFEST
+    from airlock.model.registry import CHALLENGER, Registry
+
+    evaluation = _evaluation(inputs, context)
+    registry = Registry(context.settings.tracking)
+    facts = registry.run_facts(inputs.run)
+    context.link("MLflow run", facts.url)
+    version = registry.create_version(inputs.use_case, inputs.run, inputs.model.digest)
+    candidate = _candidate(inputs, context, evaluation, facts, version)
+    manifest = put(context.artifacts, candidate)
+    registry.tag_version(version, {MANIFEST: manifest.digest})
+    registry.tag_run(inputs.run, _tags(candidate) | {MANIFEST: manifest.digest})
+    registry.set_alias(version, CHALLENGER)
+    context.link("Manifest", manifest.digest)
+    context.link("MLflow model", registry.version_url(version))
+    for name, value in candidate.metrics.items():
+        context.metric(name, value)
+    return Outputs(manifest=manifest, version=version)
+
+
+def _evaluation(inputs: Inputs, context: StepContext) -> "Evaluation":
+    from airlock.model.evaluation import Evaluation
+
+    try:
+        evaluation = msgspec.json.decode(context.artifacts.read(inputs.evaluation.digest), type=Evaluation)
+    except msgspec.MsgspecError as error:
+        raise UserError(f"The evaluation is not valid: {error}.", hint="Pass what the evaluate step wrote.") from error
+    for name, evaluated, given in (
+        ("model", evaluation.model, inputs.model.digest),
+        ("tensors", evaluation.tensors, inputs.tensors.digest),
+    ):
+        if evaluated != given:
+            raise UserError(
+                f"The evaluation is of the {name} {evaluated}, not {given}.",
+                hint="Evaluate this candidate's own model.",
+            )
+    return evaluation
+
+
+def _candidate(
+    inputs: Inputs, context: StepContext, evaluation: "Evaluation", facts: "RunFacts", version: ModelVersion
+) -> "CandidateManifest":
+    from airlock.governance.manifest import CandidateManifest, DataManifest, load
+    from airlock.model.names import ENVIRONMENT as TRAINED_WITH
+
+    data = load(context.artifacts, inputs.data.digest, DataManifest)
+    if list(evaluation.per_class) != data.classes:
+        raise UserError(
+            f"The model was evaluated with the classes {list(evaluation.per_class)}, the data has {data.classes}.",
+            hint="Train and evaluate with the data manifest's classes, in its order.",
+        )
+    given = {name: getattr(inputs, name) for name in Inputs.__struct_fields__ if name != "data"}
+    return CandidateManifest(
+        **given
+        | {
+            "classes": data.classes,
+            "data": inputs.data.digest,
+            "dataset": data.dataset,
+            "labels": data.labels,
+            "version": version,
+            "metrics": {"accuracy": evaluation.accuracy, "macro_f1": evaluation.macro_f1},
+            "environment": msgspec.json.decode(facts.tags[TRAINED_WITH], type=dict[str, str]),
+        }
+    )
+
+
+def _tags(candidate: "CandidateManifest") -> dict[str, str]:
+    from airlock.model.names import DATA_MANIFEST, DATASET
+
+    return {DATA_MANIFEST: candidate.data, DATASET: candidate.dataset.digest}

@@ -1,0 +1,126 @@
+"""Trains the use case's network. A try that follows a killed one goes on after its last epoch."""
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from airlock.references import Artifact, TrackingRun
+from airlock.steps.context import StepContext
+
+if TYPE_CHECKING:
+    from airlock.model.tracking import TrackedRun
+    from airlock.model.training import Trained, Training
+
+ENVIRONMENT = ("keras", "mlflow", "numpy", "tensorflow")
+KERAS = "application/vnd.keras"
+
+
+class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """:param tensors: what the transform step wrote.
+    :param code: the use case's ``network.py``.
+    :param classes: class names, in the order of the model's outputs.
+    :param parameters: see :class:`airlock.model.training.Schedule`; the network may have more.
+    :param experiment: MLflow experiment.
+    """
+
+    tensors: Artifact
+    code: Artifact
+    classes: list[str]
+    parameters: dict[str, Any] = {}
+    seed: int = 0
+    experiment: str
+
+
+class Outputs(msgspec.Struct, frozen=True, kw_only=True):
+    """:param model: the epoch with the lowest validation loss, as ``.keras``, not compiled.
+    :param epochs: epochs trained.
+    """
+
+    model: Artifact
+    run: TrackingRun
+    epochs: int
+
+
+def run(inputs: Inputs, context: StepContext) -> Outputs:
+    """Train, log to MLflow, store the model."""
+    from airlock.model.tensors import load_split, require_classes
+    from airlock.model.tracking import Tracking
+
+    folder = context.fetch(inputs.tensors, "tensors")
+    train, validation = load_split(folder, "train"), load_split(folder, "validation")
+    require_classes(train, inputs.classes, "train")
+    tracked = Tracking(context.settings.tracking).start(
+        inputs.experiment, f"{context.run.dag}.{context.run.task}", _chain(inputs, context), _tags(inputs, context)
+    )
+    context.link("MLflow run", tracked.url)
+    with tracked.ending():
+        tracked.parameters(inputs.parameters | {"seed": inputs.seed})
+        training = _training(inputs, context, tracked, train.x.shape[1:])
+        trained = training.run(train, validation)
+        model = _store(trained, context, tracked, validation)
+    training.checkpoints.clear()
+    best = trained.history[trained.best_epoch - 1]
+    context.metric("validation_accuracy", best["val_accuracy"])
+    context.metric("validation_loss", best["val_loss"])
+    return Outputs(model=model, run=tracked.reference, epochs=trained.epochs)
+
+
+def _training(inputs: Inputs, context: StepContext, tracked: "TrackedRun", shape: tuple[int, ...]) -> "Training":
+    from airlock.model.checkpoints import CheckpointStore
+    from airlock.model.network import Network
+    from airlock.model.training import Schedule, Training
+
+    schedule = Schedule.of(inputs.parameters)
+
+    def report(epoch: int, metrics: dict[str, float]) -> None:
+        tracked.metrics(metrics, step=epoch)
+        context.progress(epoch, schedule.epochs, "epoch", **metrics)
+
+    return Training(
+        network=Network(context.fetch(inputs.code, "network.py"), shape, len(inputs.classes), inputs.parameters),
+        schedule=schedule,
+        seed=inputs.seed,
+        checkpoints=CheckpointStore(context.artifacts, _key(inputs)),
+        report=report,
+    )
+
+
+def _store(trained: "Trained", context: StepContext, tracked: "TrackedRun", example: Any) -> Artifact:
+    from airlock.model.logged_model import log_model
+    from airlock.model.names import MODEL
+    from airlock.model.storage import save_model
+
+    model = context.artifacts.put_file(save_model(trained.model, context.workdir / "model.keras"), KERAS)
+    lines: list[str] = []
+    trained.model.summary(print_fn=lambda line, **_: lines.append(line))
+    tracked.text("\n".join(lines), "model_summary.txt")
+    tracked.metrics({"best_epoch": trained.best_epoch})
+    log_model(tracked, trained.model, example, {MODEL: model.digest})
+    return model
+
+
+def _key(inputs: Inputs) -> str:
+    """Name the training by everything that decides what it does; the experiment's name decides nothing."""
+    from airlock.steps.cache import Key, environment
+    from airlock.steps.source import source_digest
+
+    values = msgspec.to_builtins(inputs)
+    del values["experiment"]
+    return Key(step="train", source=source_digest("train"), inputs=values, environment=environment("train")).digest
+
+
+def _chain(inputs: Inputs, context: StepContext) -> str:
+    return f"{context.run.path.rpartition('/')[0]}/{_key(inputs)[:12]}"
+
+
+def _tags(inputs: Inputs, context: StepContext) -> dict[str, str]:
+    from airlock.model import names
+    from airlock.steps.cache import environment
+
+    return {
+        names.ENVIRONMENT: msgspec.json.encode(environment("train")).decode(),
+        names.NETWORK: inputs.code.digest,
+        names.SEED: str(inputs.seed),
+        names.TENSORS: inputs.tensors.digest,
+        "airlock.task": f"{context.run.dag}/{context.run.run}/{context.run.task}",
+    }

@@ -123,7 +123,8 @@ def _check(expectation: Expectation, result: dict[str, Any]) -> Check:
         severity=expectation.severity,
         success=result["success"] is True,
         observed=_observed(found),
-        failing=int(found.get("unexpected_count") or 0),
+        # Expectations about a column's distinct values count values here, not samples.
+        failing=found["unexpected_count"] if "element_count" in found else 0,
         sample_ids=tuple(ids),
     )
 
@@ -136,8 +137,14 @@ def _exception(info: dict[str, Any]) -> str:
 
 
 def _observed(found: dict[str, Any]) -> str:
-    if "observed_value" in found:
-        value = found["observed_value"]
+    value = found.get("observed_value")
+    if value is not None:
         return f"{value:.6g}" if isinstance(value, float) else str(value)
-    values = list(dict.fromkeys(str(value) for value in found.get("partial_unexpected_list") or []))
-    return f"{found.get('unexpected_count', 0)} unexpected" + (f": {', '.join(values[:5])}" if values else "")
+    texts = [_values(found, kind) for kind in ("unexpected", "missing") if f"partial_{kind}_list" in found]
+    return "; ".join(text for text in texts if text) or "none unexpected"
+
+
+def _values(found: dict[str, Any], kind: str) -> str:
+    count = found.get(f"{kind}_count")
+    values = list(dict.fromkeys(str(value) for value in found[f"partial_{kind}_list"]))
+    return f"{count} {kind}: {', '.join(values[:5])}" if count else ""

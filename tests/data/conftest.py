@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from data_files import CHECKOUT
 
 from airlock.references import Artifact
 from airlock.settings import Settings
@@ -18,7 +19,6 @@ from airlock.steps.contract import Result, RunInfo, Spec
 from airlock.steps.runner import run_spec
 from airlock.stores.artifacts import ArtifactStore, open_artifacts
 
-CHECKOUT = Path(__file__).parents[2]
 NUMBERS = itertools.count(1)
 
 

@@ -10,6 +10,8 @@ from PIL import Image
 
 from airlock.steps.contract import Result
 
+CHECKOUT = Path(__file__).parents[2]
+
 
 def pixels(seed: int, side: int = 8) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (side, side), dtype=np.uint8)

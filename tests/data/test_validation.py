@@ -42,6 +42,13 @@ def test_every_expectation_keeps_its_place_counts_and_ids():
     assert verdict.failed == [rows, labels]
 
 
+def test_distinct_values_that_are_unexpected_or_missing_are_named():
+    values = {"column": "label", "value_set": ["cat", "cow"]}
+    check = validate(frame(), suite(("expect_column_distinct_values_to_equal_set", values))).checks[0]
+    assert (check.success, check.observed) == (False, "1 unexpected: dog; 1 missing: cow")
+    assert check.failing == 0, "values are not samples"
+
+
 def test_missing_column_names_it_and_says_nothing_about_the_data():
     with pytest.raises(UserError, match="'colour', which does not exist") as caught:
         validate(frame(), suite(("expect_column_values_to_not_be_null", {"column": "colour"})))

@@ -1,0 +1,71 @@
+"""A full disk, for real: a small tmpfs as the artifact store or as the folder for temporary files."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from data_files import assert_refused, image_folder
+
+from airlock.settings import Settings
+from airlock.steps.contract import RunInfo, Spec
+from airlock.steps.runner import run_spec
+from airlock.stores.artifacts import open_artifacts
+
+Mount = Callable[[str, int], Path]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Mount]:
+    """Give ``small_disk(name, kib)``: a mounted tmpfs of that size."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small tmpfs needs root")
+    mounted: list[Path] = []
+
+    def mount(name: str, kib: int) -> Path:
+        path = tmp_path / name
+        path.mkdir()
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(path)], capture_output=True, text=True
+        )
+        if done.returncode:
+            pytest.skip(f"no tmpfs can be mounted here: {done.stderr.strip()}")
+        mounted.append(path)
+        return path
+
+    yield mount
+    for path in mounted:
+        subprocess.run(["umount", str(path)], check=True)
+
+
+def ingest(home: Path, artifacts: Path, source: Path):
+    settings = Settings(home=str(home), artifacts=artifacts.as_uri())
+    run = RunInfo(dag="test", run="run", task="ingest")
+    inputs = {"source": {"kind": "folder", "location": str(source)}}
+    return run_spec(Spec(step="ingest", inputs=inputs, run=run, result="results/1.json"), settings)
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    """Give a folder of random images, which do not pack: about 230 KiB as Parquet."""
+    return image_folder(tmp_path / "pets", {"cat": 800, "dog": 800})
+
+
+def test_full_artifact_store_fails_the_step_and_keeps_what_was_there(small_disk, tmp_path, pets):
+    disk = small_disk("store", 160)
+    store = open_artifacts(disk.as_uri())
+    kept = store.put(b"already here")
+    result = ingest(tmp_path, disk, pets)
+    assert_refused(result, "ResourceError", "No space left", str(disk), "Free disk space", category="resource")
+    assert store.read(kept.digest) == b"already here"
+    assert list(store.objects.keys("objects")) == [f"objects/{kept.digest[7:9]}/{kept.digest[9:]}"]
+    assert not [path for path in disk.rglob(".*") if path.is_file()], "no half-written file is left"
+
+
+def test_full_folder_for_temporary_files_fails_the_step(small_disk, tmp_path, pets, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk("scratch", 160)))
+    result = ingest(tmp_path, tmp_path / "artifacts", pets)
+    assert_refused(result, "ResourceError", "No space left", "samples.parquet", category="resource")
+    assert not (tmp_path / "artifacts" / "objects").exists(), "nothing half-written is stored"

@@ -23,6 +23,13 @@ class IngestStep(StepOperator):
         self.source = source
         self.limit = limit
 
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The arguments, and a fingerprint of what the source holds now: new files are not taken from the cache."""
+        from airlock.data.sources import parse_source  # half a second that parsing a DAG does not pay
+
+        return super().inputs | {"fingerprint": parse_source(self.source).fingerprint()}
+
 
 class CleanStep(StepOperator):
     """Drop what cannot be used, each sample with its reason, and measure the rest.
@@ -110,6 +117,7 @@ class DataManifestStep(StepOperator):
     :param use_case: name of the use case.
     :param dropped: the record of dropped samples.
     :param counts: samples in each split.
+    :param process: what else made this data, kept in the manifest.
     """
 
     step = "data_manifest"
@@ -122,6 +130,7 @@ class DataManifestStep(StepOperator):
         "report",
         "dropped",
         "counts",
+        "process",
     )
     operator_extra_links = (MANIFEST,)
 
@@ -136,6 +145,7 @@ class DataManifestStep(StepOperator):
         report: Any,
         dropped: Any,
         counts: Any,
+        process: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -147,6 +157,7 @@ class DataManifestStep(StepOperator):
         self.report = report
         self.dropped = dropped
         self.counts = counts
+        self.process = process or {}
 
 
 class IngestOperator(SubprocessPlace, IngestStep):

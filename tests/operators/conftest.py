@@ -1,0 +1,50 @@
+"""A task context as Airflow hands one to ``execute``, made of plain fakes that keep what they are told."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airlock import settings as settings_module
+
+
+class FakeTaskInstance:
+    """Keeps pushed XComs."""
+
+    def __init__(self, task: str, attempt: int = 1) -> None:
+        self.dag_id, self.run_id, self.task_id = "digits_model", "run", task
+        self.map_index, self.try_number, self.max_tries = -1, attempt, 2
+        self.id = "00000000-0000-0000-0000-000000000001"
+        self.xcoms: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.xcoms[key] = value
+
+
+class FakeStateStore(dict[str, Any]):
+    """Airflow's task state store, in a dict."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = value
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Point this process's settings at a folder of the test."""
+    for name in settings_module.Settings.__struct_fields__:
+        monkeypatch.delenv(f"AIRLOCK_{name.upper()}", raising=False)
+    monkeypatch.setenv("AIRLOCK_HOME", str(tmp_path))
+    settings_module.settings.cache_clear()
+    yield tmp_path
+    settings_module.settings.cache_clear()
+
+
+def context(task: str = "task", attempt: int = 1, conf: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return a task context."""
+    return {
+        "ti": FakeTaskInstance(task, attempt),
+        "dag_run": SimpleNamespace(conf=conf or {}),
+        "task_state_store": FakeStateStore(),
+    }

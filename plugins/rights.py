@@ -19,6 +19,7 @@ SEEN = (
     "Task Logs",
     "XComs",
     "Assets",
+    "Asset Aliases",  # the list of assets asks for both
     "HITL Detail",
     "ImportError",
     "My Profile",

@@ -77,3 +77,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     def from_base(cls, base: int = DEFAULT_PORT) -> "Ports":
         """Return the five ports from ``base`` on."""
         return cls(airflow=base, mlflow=base + 1, postgres=base + 2, serving=base + 3, logs=base + 4)
+
+    def of_services(self) -> dict[str, int]:
+        """Return the port of every service that listens on one."""
+        return {"api-server": self.airflow, "mlflow": self.mlflow, "reconciler": self.serving}

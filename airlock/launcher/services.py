@@ -8,19 +8,18 @@ import msgspec
 
 from airlock.launcher.environment import child_environment
 from airlock.launcher.layout import Layout, Ports
-from airlock.launcher.ports import HOST
 from airlock.launcher.readiness import airflow_beats, answers
 from airlock.settings import Settings
 
 POSTGRES = "postgres"
-NAMES = ("api-server", "scheduler", "dag-processor", "triggerer", "mlflow", "reconciler")
+TRIGGERER = "triggerer"
+NAMES = ("api-server", "scheduler", "dag-processor", TRIGGERER, "mlflow", "reconciler")
 SIGNING_KEY = "AIRLOCK_SIGNING_KEY_FILE"
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """How to start one service and to see that it is ready.
 
-    :param port: TCP port it listens on, if it does.
     :param ready: given its start time in epoch seconds, says whether it does its work.
     :param job: ends by itself, and has done its work when it ends well.
     :param grace: seconds it may take to stop before it is killed.
@@ -31,7 +30,6 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str]
     cwd: Path
     ready: Callable[[float], bool]
-    port: int | None = None
     job: bool = False
     grace: float = 5.0
 
@@ -40,6 +38,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     """What the declarations are made from.
 
     :param tracking_database: PostgreSQL URL of MLflow's database.
+    :param upgrade_tracking: whether MLflow's tables must be made or upgraded.
     :param signing_key: private key of decisions; only the API server is told where it is.
     :param triggerer: whether deferrable operators are used.
     """
@@ -48,18 +47,19 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     ports: Ports
     settings: Settings
     tracking_database: str
+    upgrade_tracking: bool
     signing_key: Path
     triggerer: bool = False
 
 
 def declare(needs: Needs) -> list[Service]:
     """Return the services in the order in which they start."""
-    return [mlflow(needs), *airflow(needs), reconciler(needs)]
+    return [*airflow(needs), mlflow(needs), reconciler(needs)]
 
 
 def mlflow(needs: Needs) -> Service:
     """The tracking server: artifacts go through it to a folder; no job runner."""
-    layout, ports = needs.layout, needs.ports
+    layout, port = needs.layout, needs.ports.mlflow
     own = {
         "MLFLOW_BACKEND_STORE_URI": needs.tracking_database,  # not an argument: those are visible to every user
         "MLFLOW_ARTIFACTS_DESTINATION": (layout.mlflow / "artifacts").as_uri(),
@@ -67,18 +67,11 @@ def mlflow(needs: Needs) -> Service:
     }
     return Service(
         name="mlflow",
-        command=_python("mlflow", "server", "--host", HOST, "--port", str(ports.mlflow), "--workers", "1"),
+        command=_python("airlock.launcher.tracking", str(port), *(["upgrade"] if needs.upgrade_tracking else [])),
         environment=child_environment(needs.settings) | own,
         cwd=layout.mlflow,
-        port=ports.mlflow,
-        ready=answers(ports.mlflow, "/health"),
+        ready=answers(port, "/health"),
     )
-
-
-def tracking_upgrade(needs: Needs) -> Service:
-    """A job: MLflow's tables, after MLflow was upgraded."""
-    job = msgspec.structs.replace(mlflow(needs), name="mlflow-upgrade", job=True)
-    return msgspec.structs.replace(job, command=_python("airlock.launcher.tracking_database"))
 
 
 def airflow(needs: Needs) -> list[Service]:
@@ -86,12 +79,11 @@ def airflow(needs: Needs) -> list[Service]:
     port = needs.ports.airflow
     server = msgspec.structs.replace(
         _component(needs, "api-server", **{SIGNING_KEY: str(needs.signing_key)}),
-        port=port,
         ready=answers(port, "/api/v2/monitor/health"),
     )
     # Their log servers would listen on every interface, and task logs are on this disk anyway.
     scheduler = _component(needs, "scheduler", "--skip-serve-logs")
-    triggerer = [_component(needs, "triggerer", "--skip-serve-logs")] if needs.triggerer else []
+    triggerer = [_component(needs, TRIGGERER, "--skip-serve-logs")] if needs.triggerer else []
     return [server, scheduler, _component(needs, "dag-processor"), *triggerer]
 
 
@@ -109,7 +101,6 @@ def reconciler(needs: Needs) -> Service:
         command=_python("airlock.deployment.reconciler"),
         environment=child_environment(needs.settings),
         cwd=needs.layout.serving,
-        port=needs.ports.serving,
         ready=answers(needs.ports.serving, "/"),
     )
 
@@ -126,4 +117,4 @@ def _component(needs: Needs, name: str, *arguments: str, **own: str) -> Service:
 
 
 def _python(module: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", module, *arguments]
+    return [sys.executable, "-m", "airlock.launcher.component", module, *arguments]

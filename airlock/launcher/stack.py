@@ -72,60 +72,55 @@ class Start:
         """Start what is missing."""
         secrets = load_secrets(self.layout.secrets)
         urls = databases(self.postgres, secrets)
-        needs = self._needs(urls, triggerer)
-        declared = services.declare(needs)
-        missing = [service for service in declared if process_of(service.name, self.layout).leader() is None]
+        settings = self._settings(urls.application)
         users, users_are_new = load_demo_users(self.layout.demo_users)
+        missing = self._missing(triggerer=triggerer)
         if self.postgres.running and not missing:
-            return StackInfo(settings=needs.settings, users=users)
+            return StackInfo(settings=settings, users=users)
         self._require_free_ports(missing)
-        write_private(self.layout.settings, needs.settings)
+        write_private(self.layout.settings, settings)
         write_airflow_config(self.layout, self.ports, secrets, urls.airflow, dags)
         with ExitStack() as undo:
             undo.callback(stop_everything, self.layout, self.phases)
-            self._start(missing, needs, secrets, urls)
+            self._start(missing, settings, secrets, urls)
             undo.pop_all()
-        seconds = self.phases.total
-        return StackInfo(
-            settings=needs.settings, users=users, users_are_new=users_are_new, phases=self.phases.done, seconds=seconds
-        )
+        done, seconds = self.phases.done, self.phases.total
+        return StackInfo(settings=settings, users=users, users_are_new=users_are_new, phases=done, seconds=seconds)
 
-    def _start(self, missing: list[Service], needs: services.Needs, secrets: Secrets, urls: Databases) -> None:
+    def _missing(self, *, triggerer: bool) -> list[str]:
+        names = [name for name in services.NAMES if triggerer or name != services.TRIGGERER]
+        return [name for name in names if process_of(name, self.layout).leader() is None]
+
+    def _start(self, missing: list[str], settings: Settings, secrets: Secrets, urls: Databases) -> None:
         with self.phases.phase(services.POSTGRES):
             self.postgres.start()
-        wanted = wanted_stamps(self.layout, cluster_id(self.postgres))
-        known = read_stamps(self.layout)
-        if known != wanted:
-            self._prepare(missing, needs, secrets, upgrade_mlflow=bool(known.mlflow) and known.mlflow != wanted.mlflow)
-        with self.phases.phase("airlock database"):
-            upgrade(urls.owner, APPLICATION)
-        if known != wanted:
-            self.starting.wait(job="bootstrap")
-            write_stamps(self.layout, wanted)
-        self.starting.launch(service for service in missing if not self.starting.has(service))
-        self.starting.wait()
-
-    def _prepare(
-        self, missing: list[Service], needs: services.Needs, secrets: Secrets, *, upgrade_mlflow: bool
-    ) -> None:
-        """Begin to bring the databases to the installed versions; MLflow's server, which fills its own, starts too."""
-        with self.phases.phase("databases"):
-            create_databases(self.postgres, secrets)
-        self.starting.launch([services.bootstrap(needs)])
-        if upgrade_mlflow:
-            self.starting.launch([services.tracking_upgrade(needs)])
-            self.starting.wait(job="mlflow-upgrade")
-        self.starting.launch(service for service in missing if service.name == "mlflow")
-
-    def _needs(self, urls: Databases, triggerer: bool) -> services.Needs:
-        return services.Needs(
+        known, wanted = read_stamps(self.layout), wanted_stamps(self.layout, cluster_id(self.postgres))
+        needs = services.Needs(
             layout=self.layout,
             ports=self.ports,
-            settings=self._settings(urls.application),
+            settings=settings,
             tracking_database=urls.mlflow,
+            upgrade_tracking=known.mlflow != wanted.mlflow,
             signing_key=_signing_key(self.layout.keys),
-            triggerer=triggerer,
+            triggerer=services.TRIGGERER in missing,
         )
+        chosen = [service for service in services.declare(needs) if service.name in missing]
+        if known != wanted:
+            chosen = self._prepare(chosen, needs, secrets)
+        with self.phases.phase("airlock database"):
+            upgrade(urls.owner, APPLICATION)
+        self.starting.wait(job="bootstrap")
+        self.starting.launch(chosen)
+        self.starting.wait()
+        write_stamps(self.layout, wanted)
+
+    def _prepare(self, chosen: list[Service], needs: services.Needs, secrets: Secrets) -> list[Service]:
+        """Make the databases and begin to fill them; MLflow's server does its own. Return what is left to start."""
+        with self.phases.phase("databases"):
+            create_databases(self.postgres, secrets)
+        tracking = [service for service in chosen if service.name == "mlflow"]
+        self.starting.launch([services.bootstrap(needs), *tracking])
+        return [service for service in chosen if service not in tracking]
 
     def _settings(self, database: str) -> Settings:
         stores = load_settings({"AIRLOCK_HOME": str(self.layout.home)})
@@ -137,8 +132,8 @@ class Start:
             serving=f"http://{HOST}:{self.ports.serving}",
         )
 
-    def _require_free_ports(self, missing: list[services.Service]) -> None:
-        ports = {service.name: service.port for service in missing if service.port}
+    def _require_free_ports(self, missing: list[str]) -> None:
+        ports = {name: port for name, port in self.ports.of_services().items() if name in missing}
         if not self.postgres.running:
             ports[services.POSTGRES] = self.ports.postgres
         require_free(ports)

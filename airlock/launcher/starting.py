@@ -30,20 +30,14 @@ class Starting:
         self.phases = phases
         self.patience = patience
         self._pending: dict[str, Started] = {}
-        self._launched: set[str] = set()
 
     def launch(self, services: Iterable[Service]) -> None:
         """Start services; what an earlier start left of them is stopped first."""
         for service in services:
             process = process_of(service.name, self.layout)
             process.stop(grace=service.grace)
-            self._launched.add(service.name)
             self._pending[service.name] = Started(service, process)
             process.start(service.command, service.environment, service.cwd)
-
-    def has(self, service: Service) -> bool:
-        """Say whether this start launched a service already."""
-        return service.name in self._launched
 
     def wait(self, job: str = "") -> None:
         """Wait until everything that was launched is ready, or only until one job has ended.

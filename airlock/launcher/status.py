@@ -12,12 +12,11 @@ from rich.table import Table
 
 from airlock.launcher.layout import DEFAULT_PORT, Layout, Ports
 from airlock.launcher.postgres import EmbeddedPostgres
-from airlock.launcher.services import NAMES, POSTGRES
+from airlock.launcher.services import NAMES, POSTGRES, TRIGGERER
 from airlock.launcher.starting import process_of
 from airlock.settings import load_settings
 
 MIB = 1 << 20
-OPTIONAL = ("triggerer",)
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,9 +43,8 @@ def status(home: Path) -> list[ServiceStatus]:
     """Return every service of the stack, running or not."""
     layout = Layout(home.expanduser().absolute())
     ports = _ports(layout)
-    served = {"api-server": ports.airflow, "mlflow": ports.mlflow, "reconciler": ports.serving}
-    rows = [_service(name, layout, served) for name in NAMES] + [_postgres(layout, ports.postgres)]
-    return [row for row in rows if row.name not in OPTIONAL or row.state != "stopped"]
+    rows = [_service(name, layout, ports.of_services()) for name in NAMES] + [_postgres(layout, ports.postgres)]
+    return [row for row in rows if row.name != TRIGGERER or row.state != "stopped"]
 
 
 def total_memory(rows: list[ServiceStatus]) -> float:

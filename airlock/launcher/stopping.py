@@ -13,7 +13,7 @@ from airlock.launcher.starting import process_of
 # Each row is stopped at once, one row after the other. A running task is cut off: its result is written whole or not.
 ROWS = (
     ("api-server", "scheduler", "triggerer", "dag-processor", "bootstrap"),
-    ("reconciler", "mlflow", "mlflow-upgrade"),
+    ("reconciler", "mlflow"),
 )
 GRACE = 5.0
 

@@ -99,7 +99,7 @@ class TestVersion:
         assert not {"label", "origin"} & set(table.column_names)
         with database.transaction() as cursor:
             cursor.execute("SELECT annotator, label, origin, count(*) AS n FROM airlock.label_answer GROUP BY 1, 2, 3")
-            found = sorted(tuple(row.values()) if isinstance(row, dict) else tuple(row) for row in cursor.fetchall())
+            found = sorted(tuple(row.values()) for row in cursor.fetchall())
         assert found == [("source", "cat", "folder name", 2), ("source", "dog", "folder name", 1)]
 
 

@@ -20,8 +20,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     :param epoch: epochs done.
     :param best_epoch: the one with the lowest validation loss, from 1.
     :param history: the metrics of each epoch done.
-    :param state: weights, optimizer and random generators, as Keras saves them.
-    :param best: the weights of the best epoch, as ``.npz``.
+    :param state: weights, random generators and optimizer, as ``.npz``.
+    :param best: the weights of the best epoch, likewise.
     """
 
     epoch: int

@@ -7,8 +7,6 @@ generators: a training that was interrupted and resumed ends with the weights of
 import io
 import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -131,7 +129,7 @@ class Training:
             epoch=epoch,
             best_epoch=epoch if better else last.best_epoch,
             history=[*last.history, metrics],
-            state=_state(model),
+            state=_pack([variable.numpy() for variable in _variables(model)]),
             best=_pack(model.get_weights()) if better else last.best,
         )
 
@@ -171,19 +169,15 @@ class Batches:
         return gathered.prefetch(2)
 
 
-def _state(model: Any) -> bytes:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "state.weights.h5"
-        model.save_weights(path)
-        return path.read_bytes()
+def _variables(model: Any) -> list[Any]:
+    """Return all that changes while a model trains: weights, random generators (dropout), the optimizer's moments."""
+    model.optimizer.build(model.trainable_variables)
+    return [*model.variables, *model.optimizer.variables]
 
 
 def _restore(model: Any, state: bytes) -> None:
-    model.optimizer.build(model.trainable_variables)
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "state.weights.h5"
-        path.write_bytes(state)
-        model.load_weights(path)
+    for variable, value in zip(_variables(model), _unpack(state), strict=True):
+        variable.assign(value)
 
 
 def _pack(weights: Weights) -> bytes:

@@ -1,0 +1,134 @@
+"""Both use cases from raw images to a compressed candidate, with their own code and figures, on real stores."""
+
+import ast
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from airlock.governance.manifest import CandidateManifest, load
+from airlock.model.registry import Registry, move_alias
+from airlock.settings import Settings
+from airlock.steps.runner import run_spec
+from airlock.stores.artifacts import open_artifacts
+from tests.model.conftest import USE_CASES, builtins, make_spec
+
+pytestmark = pytest.mark.integration
+DATA = Path(os.environ.get("AIRLOCK_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+Outputs = dict[str, Any]
+
+
+def constants(use_case: str) -> dict[str, Any]:
+    """Return what a use case's ``use_case.py`` assigns as plain literals, without importing Airflow."""
+    found: dict[str, Any] = {}
+    for node in ast.parse((USE_CASES / use_case / "use_case.py").read_text()).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            try:
+                found[node.targets[0].id] = ast.literal_eval(node.value)
+            except ValueError:
+                continue
+    return found
+
+
+class Chain:
+    """Runs steps one after another, each on the outputs of those before.
+
+    :param settings: the stores of this test.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.artifacts = open_artifacts(settings.artifacts)
+
+    def step(self, name: str, **inputs: Any) -> Outputs:
+        result = run_spec(make_spec(name, inputs), self.settings)
+        assert result.failure is None, f"{name}: {result.failure}"
+        return result.outputs
+
+    def code(self, use_case: str, name: str) -> Outputs:
+        return builtins(self.artifacts.put_file(USE_CASES / use_case / name))
+
+    def data(self, use_case: str, source: dict[str, Any], classes: list[str], given: dict[str, Any]) -> Outputs:
+        """Return the data manifest; the validation's report has its own tests."""
+        ingested = self.step("ingest", source=source)
+        cleaned = self.step("clean", samples=ingested["samples"], classes=classes, image=given["IMAGE"])
+        made = self.step("version", samples=cleaned["samples"], dataset=use_case)
+        both = {"dataset": made["dataset"], "labels": made["labels"]}
+        parted = self.step("split", **both, fractions=given["SPLIT"], salt=use_case)
+        dropped = cleaned["dropped"]
+        files = {"report": dropped, "dropped": dropped, **parted}
+        return self.step("data_manifest", use_case=use_case, classes=classes, **both, **files)["manifest"]
+
+    def model(self, use_case: str, data: Outputs, classes: list[str], given: dict[str, Any]) -> dict[str, Outputs]:
+        transform_code, network_code = self.code(use_case, "transform.py"), self.code(use_case, "network.py")
+        tensors = self.step("transform", manifest=data, code=transform_code)["tensors"]
+        decided = {"parameters": given["PARAMETERS"], "seed": given["SEED"]}
+        trained = self.step(
+            "train", tensors=tensors, code=network_code, classes=classes, experiment=use_case, **decided
+        )
+        subject = {"model": trained["model"], "tensors": tensors, "run": trained["run"]}
+        evaluated = self.step("evaluate", **subject, classes=classes)
+        accuracy = evaluated.pop("accuracy")
+        registered = self.step(
+            "register", use_case=use_case, data=data, **subject, **evaluated, **decided,
+            transform_code=transform_code, network_code=network_code, code={"commit": "0" * 40, "dirty": ""},
+        )  # fmt: skip
+        return {"accuracy": accuracy, **trained, **registered}
+
+    def comparison(self, manifest: Outputs, method: str) -> dict[str, Any]:
+        compressed = self.step("compress", manifest=manifest, method=method)
+        read: dict[str, Any] = json.loads(self.artifacts.read(compressed["comparison"]["digest"]))
+        return read
+
+
+@pytest.fixture
+def chain(store_settings: Settings, mlflow_server: str) -> Chain:
+    return Chain(msgspec.structs.replace(store_settings, tracking=mlflow_server))
+
+
+def require_good_trade(comparison: dict[str, Any]) -> None:
+    print(json.dumps(comparison, indent=1))
+    assert comparison["compressed"]["bytes"] <= comparison["original"]["bytes"] / 3
+    assert comparison["points_lost"] <= 1.0
+    assert comparison["compressed"]["p50_ms"] < 50
+
+
+def test_digits_reach_97_percent_and_a_third_of_the_size(chain: Chain, registry: Registry) -> None:
+    given = constants("digits")
+    classes = [str(digit) for digit in range(10)]
+    data = chain.data("digits", given["SOURCE"], classes, given)
+    made = chain.model("digits", data, classes, given)
+    print("digits", made["accuracy"], made["epochs"])
+    assert made["accuracy"] >= 0.97
+    require_good_trade(chain.comparison(made["manifest"], given["COMPRESSION"]))
+    _require_registered(chain, made, registry)
+
+
+def _require_registered(chain: Chain, made: dict[str, Outputs], registry: Registry) -> None:
+    candidate = load(chain.artifacts, made["manifest"]["digest"], CandidateManifest)
+    assert candidate.metrics["accuracy"] == made["accuracy"]
+    assert candidate.environment["tensorflow"]
+    tags = registry.run_facts(candidate.run).tags
+    assert tags["airlock.manifest"] == made["manifest"]["digest"]
+    assert tags["airlock.dataset"] == candidate.dataset.digest
+    assert registry.version_tags(candidate.version)["airlock.manifest"] == made["manifest"]["digest"]
+    assert registry.alias("digits", "challenger") == candidate.version
+    assert registry.alias("digits", "champion") is None
+    move_alias(registry.url, candidate.version.name, candidate.version.version, "champion")
+    assert registry.alias("digits", "champion") == candidate.version
+
+
+@pytest.mark.skipif(
+    not (DATA / "fashion-mnist").is_dir(), reason="needs the Fashion-MNIST files, see AIRLOCK_TEST_DATA"
+)
+def test_fashion_reaches_72_percent_on_the_small_subset(chain: Chain) -> None:
+    given = constants("fashion")
+    source = {"kind": "idx", "location": str(DATA / "fashion-mnist"), "classes": given["CLASSES"]}
+    data = chain.data("fashion", source, given["CLASSES"], given)
+    made = chain.model("fashion", data, given["CLASSES"], given)
+    print("fashion", made["accuracy"], made["epochs"])
+    assert made["accuracy"] >= 0.72
+    require_good_trade(chain.comparison(made["manifest"], given["COMPRESSION"]))

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from airlock.deployment.child import PACKAGE, RELEASE
 from airlock.deployment.package import read_package
 from airlock.deployment.release import decode_release
 from airlock.digests import PREFIX, short
@@ -18,7 +19,6 @@ from airlock.stores.database import Database
 from airlock.stores.ledger import Ledger
 
 LOG = logging.getLogger("airlock.reconciler")
-PACKAGE, RELEASE = "package", "release.json"
 
 # (use case, manifest digest) to nothing; raises NotApproved, or InfrastructureError when it cannot be known now
 Approval = Callable[[str, str], None]

@@ -9,15 +9,16 @@ import time
 from pathlib import Path
 
 from airlock.deployment.client import ModelClient
-from airlock.errors import InfrastructureError
+from airlock.errors import InfrastructureError, ResourceError, UserError
 
+PACKAGE, RELEASE = "package", "release.json"  # in the folder a server is started on
 TAIL = 400  # characters of the log that explain an exit
 
 
 class Child:
     """A running ``airlock.deployment.server``.
 
-    :param folder: holds ``package/`` and ``release.json``.
+    :param folder: holds :data:`PACKAGE` and :data:`RELEASE`.
     :param manifest: digest of the release manifest it must serve.
     :param log: file that takes its output.
     """
@@ -48,6 +49,20 @@ class Child:
         """Does it answer that it is ready, and is what it serves the manifest it was started for?"""
         return self._client.manifest() == self.manifest
 
+    def wait_ready(self, seconds: float) -> float:
+        """Wait until it is ready; return how long that took since its start.
+
+        :raises UserError: it ended, and its log says why.
+        :raises ResourceError: it is too slow.
+        """
+        while not self.ready():
+            if not self.alive():
+                raise UserError(f"The server ended: {self.obituary()}", hint="Correct the package.")
+            if self.age > seconds:
+                raise ResourceError(f"The server was not ready after {seconds:.0f} s.", hint="Use a smaller model.")
+            time.sleep(0.1)
+        return self.age
+
     def obituary(self) -> str:
         """Say how it ended, with the end of its log."""
         status = self._process.poll()
@@ -69,7 +84,8 @@ class Child:
             self._process.stdin.close()
 
     def _start(self, folder: Path, use_case: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "airlock.deployment.server", "--package", str(folder / "package"),
+        command = [sys.executable, "-m", "airlock.deployment.server", "--package", str(folder / PACKAGE),
+                   "--release", str(folder / RELEASE),
                    "--manifest", self.manifest, "--port", str(self.port), "--root-path", f"/{use_case}",
                    "--with-parent"]  # fmt: skip
         self.log.parent.mkdir(parents=True, exist_ok=True)

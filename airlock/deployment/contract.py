@@ -1,18 +1,23 @@
 """What every served package must do: checked against a real server before anybody is asked to release it."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+import psutil
 
 from airlock.deployment import badinput
+from airlock.deployment.child import PACKAGE, RELEASE, Child
 from airlock.deployment.client import ModelClient
 from airlock.deployment.config import HEADER
 from airlock.deployment.package import Package
 from airlock.deployment.protocol import INPUT
 from airlock.deployment.served import ServedModel
-from airlock.errors import AirlockError
+from airlock.deployment.server import verified_package
+from airlock.errors import AirlockError, UserError
 
+START_SECONDS = 120.0
 PATHS = ("/v2/models/{name}/infer", "/predict", "/get_config", "/get_legal", "/get_samples", "/metrics")
 
 
@@ -25,6 +30,38 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     passed: bool
     detail: str = ""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What was tried.
+
+    :param tolerance: largest absolute difference of two outputs that count as the same.
+    :param start_seconds: from starting the server until it was ready.
+    :param resident_bytes: the server's memory after all checks.
+    """
+
+    manifest: str
+    package: str
+    tolerance: float
+    start_seconds: float
+    resident_bytes: int
+    checks: list[Check]
+
+    @property
+    def failed(self) -> list[Check]:
+        return [check for check in self.checks if not check.passed]
+
+    def require_kept(self) -> None:
+        """Fail unless every check passed.
+
+        :raises UserError: names the first five that did not.
+        """
+        if self.failed:
+            named = "; ".join(f"{check.name} ({check.detail})" for check in self.failed[:5])
+            raise UserError(
+                f"The package fails {len(self.failed)} of {len(self.checks)} checks: {named}.",
+                hint="The report names all of them; correct the use case's code and package again.",
+            )
 
 
 class Contract:
@@ -124,3 +161,23 @@ class Contract:
 def image_part(image: bytes) -> tuple[str, bytes, str]:
     """Return a file field of a form."""
     return "sample.png", image, "image/png"
+
+
+def try_package(folder: Path, manifest: str) -> Report:
+    """Start the real server on a folder with ``package/`` and ``release.json``, try everything, stop it."""
+    package = verified_package(folder / PACKAGE, manifest, folder / RELEASE)
+    child = Child(folder, manifest, package.config.name, folder / "server.log")
+    try:
+        seconds = child.wait_ready(START_SECONDS)
+        checks = Contract(child.url, package, manifest).run()
+        memory = psutil.Process(child.pid).memory_info().rss
+    finally:
+        child.stop()
+    return Report(
+        manifest=manifest,
+        package=package.digest,
+        tolerance=package.config.output.tolerance,
+        start_seconds=round(seconds, 3),
+        resident_bytes=memory,
+        checks=checks,
+    )

@@ -1,0 +1,52 @@
+"""Loads a package in the real server and tries every endpoint, before anybody is asked to release it."""
+
+import msgspec
+
+from airlock.errors import UserError
+from airlock.references import Artifact
+from airlock.steps.context import StepContext
+
+ENVIRONMENT = ("ai-edge-litert", "fastapi", "numpy", "pillow", "python-multipart", "starlette", "uvicorn")
+
+
+class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """:param package: the package; ``manifest`` the release manifest that names it."""
+
+    package: Artifact
+    manifest: Artifact
+
+
+class Outputs(msgspec.Struct, frozen=True, kw_only=True):
+    """:param report: JSON of :class:`airlock.deployment.contract.Report`; ``checks`` is the number of checks."""
+
+    report: Artifact
+    checks: int
+
+
+def run(inputs: Inputs, context: StepContext) -> Outputs:
+    """Try the package; the report is stored and linked before a failure is raised."""
+    from airlock.deployment.child import PACKAGE, RELEASE
+    from airlock.deployment.contract import try_package
+
+    context.fetch(inputs.manifest, RELEASE)
+    context.fetch(_released(inputs, context), PACKAGE)
+    report = try_package(context.workdir, inputs.manifest.digest)
+    stored = context.artifacts.put(msgspec.json.format(msgspec.json.encode(report)), "application/json")
+    context.link("Report", stored.digest)
+    context.metric("start_seconds", report.start_seconds)
+    context.metric("resident_bytes", report.resident_bytes)
+    context.progress(len(report.checks) - len(report.failed), len(report.checks), "check")
+    report.require_kept()
+    return Outputs(report=stored, checks=len(report.checks))
+
+
+def _released(inputs: Inputs, context: StepContext) -> Artifact:
+    from airlock.governance.manifest import ReleaseManifest, load
+
+    release = load(context.artifacts, inputs.manifest.digest, ReleaseManifest)
+    if release.package.digest != inputs.package.digest:
+        raise UserError(
+            "The release manifest names another package than the one to be tested.",
+            hint="Pass package and manifest of the same package task.",
+        )
+    return release.package

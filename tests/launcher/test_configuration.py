@@ -1,0 +1,131 @@
+"""What the services are told, and who else can read it."""
+
+import json
+import stat
+from configparser import RawConfigParser
+from pathlib import Path
+
+import pytest
+
+from airlock.errors import UserError
+from airlock.launcher import services
+from airlock.launcher.airflow_config import packaged_dags, write_airflow_config
+from airlock.launcher.credentials import Secrets, load_demo_users, load_secrets
+from airlock.launcher.environment import child_environment
+from airlock.launcher.layout import Layout, Ports
+from airlock.launcher.logs import logs
+from airlock.launcher.phases import Phases
+from airlock.launcher.stack import down
+from airlock.launcher.status import status
+from airlock.settings import Settings
+
+DATABASE = "postgresql+psycopg2://airflow:se%cret@127.0.0.1:9002/airflow"
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    layout = Layout(tmp_path)
+    layout.create()
+    return layout
+
+
+@pytest.fixture
+def needs(layout: Layout) -> services.Needs:
+    return services.Needs(
+        layout=layout,
+        ports=Ports.from_base(9000),
+        settings=Settings(home=str(layout.home), database="postgresql://app@127.0.0.1:9002/airlock"),
+        tracking_database="postgresql://mlflow:secret@127.0.0.1:9002/mlflow",
+        upgrade_tracking=False,
+        signing_key=layout.keys / "private" / "k.pem",
+    )
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+class TestCredentials:
+    def test_are_made_once_and_private(self, layout: Layout) -> None:
+        first = load_secrets(layout.secrets)
+        assert load_secrets(layout.secrets) == first
+        assert mode(layout.secrets) == 0o600
+
+    def test_demo_users_cover_the_six_roles_and_are_new_once(self, layout: Layout) -> None:
+        users, new = load_demo_users(layout.demo_users)
+        assert new
+        assert load_demo_users(layout.demo_users) == (users, False)
+        assert mode(layout.demo_users) == 0o600
+        assert len({user.password for user in users}) == len(users) == 7
+
+    def test_a_damaged_file_is_named_and_kept(self, layout: Layout) -> None:
+        layout.secrets.write_text("{")
+        with pytest.raises(UserError, match=r"secrets\.json cannot be read"):
+            load_secrets(layout.secrets)
+        assert layout.secrets.read_text() == "{"
+
+
+class TestAirflowConfig:
+    def test_is_private_and_listens_on_loopback(self, layout: Layout) -> None:
+        path = write_airflow_config(layout, Ports.from_base(9000), Secrets(), DATABASE, None)
+        parser = RawConfigParser()
+        parser.read(path)
+        assert mode(path) == 0o600
+        assert parser["api"]["host"] == "127.0.0.1"
+        assert parser["api"]["base_url"] == "http://127.0.0.1:9000"
+        assert parser["database"]["sql_alchemy_conn"] == DATABASE.replace("%", "%%"), "Airflow interpolates"
+
+    def test_has_the_packaged_dags_and_the_users_own(self, layout: Layout, tmp_path: Path) -> None:
+        path = write_airflow_config(layout, Ports.from_base(9000), Secrets(), DATABASE, tmp_path / "own")
+        parser = RawConfigParser()
+        parser.read(path)
+        bundles = {
+            b["name"]: b["kwargs"]["path"] for b in json.loads(parser["dag_processor"]["dag_bundle_config_list"])
+        }
+        assert bundles == {"airlock": str(packaged_dags()), "user": str(tmp_path / "own")}
+
+
+class TestEnvironment:
+    def test_drops_what_would_change_the_services(self, needs: services.Needs, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "SequentialExecutor")
+        monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+        monkeypatch.setenv("AIRLOCK_SIGNING_KEY_FILE", "/elsewhere")
+        environment = child_environment(needs.settings)
+        assert not {"AIRFLOW__CORE__EXECUTOR", "PYTHONDONTWRITEBYTECODE", services.SIGNING_KEY} & environment.keys()
+        assert environment["AIRLOCK_DATABASE"] == needs.settings.database
+
+    def test_only_the_api_server_learns_where_the_signing_key_is(self, needs: services.Needs) -> None:
+        told = [service.name for service in services.declare(needs) if services.SIGNING_KEY in service.environment]
+        assert told == ["api-server"]
+
+    def test_no_password_is_in_a_command_line(self, needs: services.Needs) -> None:
+        assert not any("secret" in " ".join(service.command) for service in services.declare(needs))
+
+    def test_the_triggerer_runs_only_when_asked_for(self, needs: services.Needs) -> None:
+        assert services.TRIGGERER not in [service.name for service in services.declare(needs)]
+
+
+class TestAnEmptyHome:
+    def test_down_has_nothing_to_stop(self, tmp_path: Path) -> None:
+        assert down(tmp_path / "none") == []
+        assert not (tmp_path / "none").exists()
+
+    def test_status_shows_every_service_stopped(self, tmp_path: Path) -> None:
+        rows = status(tmp_path)
+        assert {row.state for row in rows} == {"stopped"}
+        assert "postgres" in {row.name for row in rows}
+
+    def test_an_unknown_log_lists_those_there_are(self, layout: Layout) -> None:
+        (layout.logs / "mlflow.log").write_text("a\nb\n")
+        with pytest.raises(UserError, match="Logs: mlflow"):
+            logs(layout.home, "scheduler")
+        assert list(logs(layout.home, "mlflow", lines=1)) == ["b"]
+
+
+def test_phases_print_a_line_each() -> None:
+    said: list[str] = []
+    phases = Phases(said.append)
+    with phases.phase("postgres"):
+        pass
+    assert said[0].split() == ["postgres", "0.0", "s"]
+    assert [phase.name for phase in phases.done] == ["postgres"]

@@ -67,5 +67,5 @@ def _check_share(rows: int, dropped: list[str], max_dropped: float) -> None:
     rule = f"above max_dropped={max_dropped:g}" if rows else "none is left"
     raise DataRejected(
         f"{len(dropped)} of {total} samples cannot be used, {rule}: {named}.",
-        hint="Repair the source, correct classes or image rules, or raise max_dropped; all are in the task's dropped samples.",
+        hint="Repair the source, correct classes or image rules, or raise max_dropped. All: link Dropped samples.",
     )

@@ -14,6 +14,7 @@ from airlock.errors import IntegrityError, UserError
 from airlock.references import Artifact
 from airlock.stores.objects import Objects, open_objects
 
+HINT = "Run the task that made it again with cache=False; that repairs it."
 TREE = "application/vnd.airlock.tree+json"
 
 
@@ -34,7 +35,7 @@ class ArtifactStore:
         """Store a file. An object that is already there is checked, and replaced if it was damaged."""
         digest, size = digest_file(path), path.stat().st_size
         key = _key(digest)
-        if not self.objects.create(key, path) and self.objects.size(key) != size:
+        if not self.objects.create(key, path) and self.objects.digest(key) != digest:
             self.objects.replace(key, path.read_bytes())
         return Artifact(digest=digest, size=size, kind="file", media_type=media_type)
 
@@ -77,9 +78,8 @@ class ArtifactStore:
         digests = [artifact.digest]
         if artifact.kind == "tree":
             digests += [str(entry["digest"]) for entry in self.listing(artifact).values()]
-        with tempfile.TemporaryDirectory() as folder:
-            for digest in digests:
-                self._fetch_file(digest, Path(folder) / "object")
+        for digest in digests:
+            _require(digest, self.objects.digest(_key(digest)))
 
     def create_document(self, name: str, data: bytes) -> bool:
         """Write a document that must not exist yet; return whether this call wrote it."""
@@ -104,19 +104,20 @@ class ArtifactStore:
             yield key.removeprefix("documents/")
 
     def _fetch_file(self, digest: str, target: Path) -> Path:
-        if not self.objects.fetch(_key(digest), target):
-            raise IntegrityError(
-                f"Artifact {short(digest)} is not in the store.",
-                hint="Run the task that made it again with cache=False.",
-            )
-        found = digest_file(target)
-        if found != digest:
-            target.unlink()
-            raise IntegrityError(
-                f"Artifact {short(digest)} was altered: its bytes hash to {short(found)}.",
-                hint="Delete the object and run the task that made it again.",
-            )
+        there = self.objects.fetch(_key(digest), target)
+        try:
+            _require(digest, digest_file(target) if there else None)
+        except IntegrityError:
+            target.unlink(missing_ok=True)
+            raise
         return target
+
+
+def _require(digest: str, found: str | None) -> None:
+    if found is None:
+        raise IntegrityError(f"Artifact {short(digest)} is not in the store.", hint=HINT)
+    if found != digest:
+        raise IntegrityError(f"Artifact {short(digest)} was altered: its bytes hash to {short(found)}.", hint=HINT)
 
 
 def _key(digest: str) -> str:

@@ -4,14 +4,18 @@ Create-if-absent is the only condition relied on, because it is the only one tha
 (``link(2)``) and S3 servers (``If-None-Match: *`` on a single PUT) both really give.
 """
 
+import errno
+import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
+from airlock.digests import CHUNK, PREFIX, digest_file
 from airlock.errors import InfrastructureError, ResourceError, UserError
 
 if TYPE_CHECKING:
@@ -30,8 +34,8 @@ class Objects(Protocol):
     def fetch(self, key: str, target: Path) -> bool:
         """Copy an object to a file; return ``False`` when there is none."""
 
-    def size(self, key: str) -> int | None:
-        """Return an object's size in bytes, ``None`` when there is none."""
+    def digest(self, key: str) -> str | None:
+        """Return the digest of an object's bytes, read where it lies; ``None`` when there is none."""
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys below a prefix (a folder), sorted."""
@@ -62,15 +66,15 @@ class FileObjects:
             os.replace(staged, target)
 
     def fetch(self, key: str, target: Path) -> bool:
-        try:
-            shutil.copyfile(self.root / key, target)
-        except FileNotFoundError:
+        source = self.root / key
+        if not source.is_file():
             return False
+        shutil.copyfile(source, target)
         return True
 
-    def size(self, key: str) -> int | None:
+    def digest(self, key: str) -> str | None:
         try:
-            return (self.root / key).stat().st_size
+            return digest_file(self.root / key)
         except FileNotFoundError:
             return None
 
@@ -109,8 +113,6 @@ class _Staged:
 
 def storage_error(error: OSError, path: Path) -> Exception:
     """Name what is full, read-only or gone."""
-    import errno
-
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResourceError(
             f"No space left to write {path}.", hint=f"Free disk space below {path.parent} and run the task again."
@@ -130,56 +132,74 @@ class S3Objects:
         self.prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
 
     def create(self, key: str, source: Path) -> bool:
-        from botocore.exceptions import ClientError
-
-        if self.size(key) is not None:
+        if self._exists(key):  # the condition below decides; this saves sending the body
             return False
-        try:
-            with source.open("rb") as body:
+        with self._asking("write", key), source.open("rb") as body:
+            try:
                 self.client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=body, IfNoneMatch="*")
-        except ClientError as error:
-            if _status(error) in (409, 412):
-                return False
-            raise self._failed("write", key, error) from error
+            except self.client.exceptions.ClientError as error:
+                if _status(error) in (409, 412):
+                    return False
+                raise
         return True
 
     def replace(self, key: str, data: bytes) -> None:
-        self.client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=data)
+        with self._asking("write", key):
+            self.client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=data)
 
     def fetch(self, key: str, target: Path) -> bool:
-        from botocore.exceptions import ClientError
-
-        try:
-            self.client.download_file(self.bucket, self.prefix + key, str(target))
-        except ClientError as error:
-            if _status(error) == 404:
-                return False
-            raise self._failed("read", key, error) from error
+        with self._asking("read", key):
+            try:
+                self.client.download_file(self.bucket, self.prefix + key, str(target))
+            except self.client.exceptions.ClientError as error:
+                if _status(error) == 404:
+                    return False
+                raise
         return True
 
-    def size(self, key: str) -> int | None:
-        from botocore.exceptions import ClientError
-
-        try:
-            return self.client.head_object(Bucket=self.bucket, Key=self.prefix + key)["ContentLength"]
-        except ClientError as error:
-            if _status(error) == 404:
-                return None
-            raise self._failed("read", key, error) from error
+    def digest(self, key: str) -> str | None:
+        sha = hashlib.sha256()
+        with self._asking("read", key):
+            try:
+                body = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"]
+            except self.client.exceptions.ClientError as error:
+                if _status(error) == 404:
+                    return None
+                raise
+            for chunk in body.iter_chunks(CHUNK):
+                sha.update(chunk)
+        return PREFIX + sha.hexdigest()
 
     def keys(self, prefix: str) -> Iterator[str]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=f"{self.prefix}{prefix.rstrip('/')}/"
-        )
-        for page in pages:
-            for item in page.get("Contents", []):
-                yield item["Key"].removeprefix(self.prefix)
+        with self._asking("list", prefix):
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=f"{self.prefix}{prefix.rstrip('/')}/"
+            )
+            for page in pages:
+                for item in page.get("Contents", []):
+                    yield item["Key"].removeprefix(self.prefix)
 
-    def _failed(self, verb: str, key: str, error: Any) -> InfrastructureError:
-        return InfrastructureError(
-            f"Cannot {verb} s3://{self.bucket}/{self.prefix}{key}: {error}.",
-            hint="Check the endpoint, the bucket and the credentials.",
-        )
+    def _exists(self, key: str) -> bool:
+        with self._asking("read", key):
+            try:
+                self.client.head_object(Bucket=self.bucket, Key=self.prefix + key)
+            except self.client.exceptions.ClientError as error:
+                if _status(error) == 404:
+                    return False
+                raise
+        return True
+
+    @contextmanager
+    def _asking(self, verb: str, key: str) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except (BotoCoreError, ClientError) as error:
+            raise InfrastructureError(
+                f"Cannot {verb} s3://{self.bucket}/{self.prefix}{key}: {error}.",
+                hint="Check the endpoint, the bucket and the credentials.",
+            ) from error
 
 
 def _status(error: Any) -> int:

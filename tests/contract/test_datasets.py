@@ -162,3 +162,9 @@ class TestOnAFileSystem(DatasetContract):
 def test_a_uri_of_another_kind_is_refused() -> None:
     with pytest.raises(UserError, match=r"scheme 'hdfs', not file or s3.*AIRLOCK_DATASETS"):
         open_datasets("hdfs://x")
+
+
+class TestOnS3(DatasetContract):
+    @pytest.fixture
+    def store(self, s3_uri: str) -> DatasetStore:
+        return open_datasets(s3_uri)

@@ -1,0 +1,59 @@
+"""The promotion queue: every approved manifest is worked on by exactly one run."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from airlock.stores.database import Database
+from airlock.stores.queue import PromotionQueue
+
+
+@pytest.fixture
+def queue(database: Database) -> PromotionQueue:
+    return PromotionQueue(database)
+
+
+def test_a_decision_queues_its_manifest_once(queue: PromotionQueue) -> None:
+    assert queue.put("digits/model", "m", "decision-1")
+    assert not queue.put("digits/model", "m", "decision-1")
+    assert queue.put("digits/model", "m", "decision-2")
+    assert queue.put("digits/deployment", "m", "decision-1")
+    assert [item.decision for item in queue.waiting("digits/model")] == ["decision-1", "decision-2"]
+
+
+def test_items_are_taken_in_the_order_they_were_put(queue: PromotionQueue) -> None:
+    for number in range(3):
+        queue.put("q", f"m{number}", "d")
+    taken = [queue.claim("q", "dag", f"run-{number}") for number in range(4)]
+    assert [item and item.manifest for item in taken] == ["m0", "m1", "m2", None]
+
+
+def test_a_run_that_asks_again_gets_its_item_again(queue: PromotionQueue) -> None:
+    queue.put("q", "m0", "d")
+    queue.put("q", "m1", "d")
+    first = queue.claim("q", "dag", "run")
+    assert first is not None
+    assert queue.claim("q", "dag", "run") == first
+    queue.finish(first.id, "deployed")
+    again = queue.claim("q", "dag", "run")
+    assert again is not None
+    assert (again.id, again.outcome) == (first.id, "deployed")
+    assert [item.manifest for item in queue.waiting("q")] == ["m1"]
+
+
+def test_runs_at_the_same_moment_share_nothing_and_lose_nothing(queue: PromotionQueue) -> None:
+    for number in range(20):
+        queue.put("q", f"m{number}", "d")
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(lambda number: queue.claim("q", "dag", f"run-{number}"), range(24)))
+    manifests = [item.manifest for item in taken if item]
+    assert sorted(manifests) == sorted(f"m{number}" for number in range(20))
+
+
+def test_a_run_that_asks_twice_at_the_same_moment_has_one_item(queue: PromotionQueue) -> None:
+    for number in range(8):
+        queue.put("q", f"m{number}", "d")
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(lambda _: queue.claim("q", "dag", "run"), range(8)))
+    assert {item.id for item in taken if item} == {taken[0].id if taken[0] else None}
+    assert len(queue.waiting("q")) == 7

@@ -1,6 +1,6 @@
 """Print what ``pyproject.toml`` asks for: ``requirements.py [--without PREFIX] [EXTRA ...]``.
 
-An image installs this list in a layer of its own, before any source is copied, so that a change of code
+An image installs this list in a layer of its own, before the wheel, so that a change of code
 rebuilds a layer of kilobytes and not one of gigabytes.
 """
 

@@ -99,7 +99,18 @@ class TestServer:
     def test_layers_hold_neither_secrets_nor_the_rest_of_the_repository(self, server: str) -> None:
         assert not re.search(r"password|secret|token", docker("history", "--no-trunc", server).stdout, re.I)
         found = docker(
-            "run", "--rm", "--entrypoint=sh", server, "-c", "find / -xdev -name '.env*' -o -xdev -name '.git'"
+            "run",
+            "--rm",
+            "--user=0",
+            "--entrypoint=find",
+            server,
+            "/",
+            "-xdev",
+            "-name",
+            ".env*",
+            "-o",
+            "-name",
+            ".git",
         )
         assert found.stdout.strip() == ""
 

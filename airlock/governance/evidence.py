@@ -94,7 +94,9 @@ def _release(
     original, compressed = comparison["original"], comparison["compressed"]
     rows: list[Row] = [(name, _figure(compressed[name]), _figure(original[name])) for name in sorted(original)]
     before = champion.metrics if champion else {}
-    against = [(name, _figure(value), _figure(before.get(name))) for name, value in sorted(manifest.metrics.items())]
+    against: list[Row] = [
+        (name, _figure(value), _figure(before.get(name))) for name, value in sorted(manifest.metrics.items())
+    ]
     return [
         f"Compressed by `{comparison['method']}`: {comparison['points_lost']:.2f} points of accuracy lost, "
         f"{comparison['ratio']:.2f} of the size.",

@@ -106,7 +106,8 @@ def put(store: ArtifactStore, manifest: AnyManifest) -> Artifact:
 
 def load_any(store: ArtifactStore, digest: str) -> AnyManifest:
     """Read a manifest of any kind, verified against its digest."""
-    return _decode(store, digest, AnyManifest)
+    found: AnyManifest = _decode(store, digest, AnyManifest)
+    return found
 
 
 def load(store: ArtifactStore, digest: str, kind: type[Kind]) -> Kind:

@@ -1,6 +1,7 @@
 """Real stores for every test: an embedded PostgreSQL per session, a fresh database and folders per test."""
 
 import itertools
+import os
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,6 +20,9 @@ from airlock.stores.migrations import upgrade
 OWNER, APPLICATION, PASSWORD = "airlock_owner", "airlock_app", "test"
 NUMBERS = itertools.count(1)
 
+# Importing Airflow makes a folder: not in the home of whoever runs the tests.
+os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airlock-test-airflow-"))
+
 
 def _free_port() -> int:
     with socket.socket() as probe:
@@ -30,6 +34,16 @@ def _free_port() -> int:
 def free_port() -> int:
     """Give a port of 127.0.0.1 that nobody listens on."""
     return _free_port()
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Give the folder with real data for tests: ``AIRLOCK_TEST_DATA``, or ``shared/data`` beside the checkout."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("AIRLOCK_TEST_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}: name the folder with AIRLOCK_TEST_DATA")
+    return folder
 
 
 @pytest.fixture(scope="session")

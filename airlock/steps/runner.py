@@ -24,10 +24,11 @@ def run_spec(spec: Spec, settings: Settings) -> Result:
     with tempfile.TemporaryDirectory(prefix=f"airlock-{spec.step}-") as workdir:
         context = StepContext(settings, spec.run, Path(workdir))
         result = _attempt(spec, context, started)
-        if not context.artifacts.create_document(spec.result, msgspec.json.encode(result)):
-            raise UserError(
-                f"The result {spec.result} was already written.", hint="A try runs once; clear the task for another."
-            )
+    # After the working folder is gone: a step that filled the disk can still say so.
+    if not context.artifacts.create_document(spec.result, msgspec.json.encode(result)):
+        raise UserError(
+            f"The result {spec.result} was already written.", hint="A try runs once; clear the task for another."
+        )
     return result
 
 

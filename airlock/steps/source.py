@@ -9,14 +9,18 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from airlock.digests import digest_document
+from airlock.digests import digest_document, digest_file
 from airlock.steps.registry import module_name
 
 
 @lru_cache
 def source_digest(step: str) -> str:
-    """Return the digest over the syntax trees of all modules a step reaches inside its own top-level package."""
-    return digest_document({name: _tree(path) for name, path in reachable(module_name(step)).items()})
+    """Return the digest over the syntax trees of all modules a step reaches inside its own top-level package,
+    and the page templates beside them."""
+    modules = reachable(module_name(step))
+    folders = sorted({path.parent for path in modules.values()})
+    templates = {path.name: digest_file(path) for folder in folders for path in sorted(folder.glob("*.html"))}
+    return digest_document({name: _tree(path) for name, path in modules.items()} | templates)
 
 
 def reachable(root: str) -> dict[str, Path]:

@@ -1,0 +1,64 @@
+"""One real stack for all integration tests: PostgreSQL, MLflow, Airflow with FAB, the reconciler."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from airlock.demo.airflow_api import AirflowApi
+from airlock.launcher.credentials import DemoUser
+from airlock.launcher.layout import Layout
+from airlock.launcher.stack import down, up
+from airlock.settings import Settings, load_settings
+
+PORTS = 5
+
+
+def free_ports() -> int:
+    """The first of five neighbouring ports nobody listens on."""
+    for base in range(18400, 19400, 10):
+        try:
+            for port in range(base, base + PORTS):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return base
+    raise AssertionError("no five neighbouring ports are free")
+
+
+class Stack:
+    """A stack that is up, and its people."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.settings: Settings = load_settings({"AIRLOCK_HOME": str(home)})
+        users = msgspec.json.decode(Layout(home).demo_users.read_bytes(), type=list[DemoUser])
+        self.users = {user.role: user for user in users}
+        self.sessions: dict[str, AirflowApi] = {}
+
+    def person(self, role: str) -> AirflowApi:
+        """The demo user of a role, signed in."""
+        if role not in self.sessions:
+            user = self.users[role]
+            self.sessions[role] = AirflowApi(self.settings.airflow, user.username, user.password)
+        return self.sessions[role]
+
+    @property
+    def roles(self) -> list[str]:
+        return sorted(self.users)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Start the stack once; stop it at the end, whatever happened."""
+    home = tmp_path_factory.mktemp("stack")
+    console = Console(force_terminal=False)
+    up(home, port_base=free_ports(), console=console)
+    try:
+        yield Stack(home)
+    finally:
+        down(home, console=console)

@@ -1,0 +1,56 @@
+"""Drives a use case through its DAGs as its people would, trying the wrong ones first."""
+
+from typing import Any
+
+from airlock.demo.follow import Follower, now
+from airlock.stores.database import open_database
+from airlock.stores.gates import GateRequests
+from tests.integration.conftest import Stack
+
+
+class Journey(Follower):
+    """A follower that also keeps what happens when the wrong people answer, and can reject.
+
+    :param rejects: gate to the option to choose there, once.
+    """
+
+    def __init__(self, stack: Stack, rejects: dict[str, str] | None = None) -> None:
+        requests = GateRequests(open_database(stack.settings.database))
+        super().__init__(stack.person("Admin"), stack.person, requests, print, lambda _text: None)
+        self.stack = stack
+        self.rejects = rejects or {}
+        self.runs: dict[str, str] = {}
+        self.refusals: dict[str, dict[str, int]] = {}
+        self.questions: dict[str, dict[str, Any]] = {}
+
+    def _answer(self, dag: str, run: str, name: str) -> None:
+        request = self.requests.find(dag, run, name, -1)
+        assert request is not None, f"{name} waits without a request on file"
+        if request.gate not in self.questions:
+            self.questions[request.gate] = self.watcher.question(dag, run, name)
+            self.refusals[request.gate] = self._try_everybody_else(dag, run, name, str(request.policy["role"]))
+        option = self.rejects.pop(request.gate, None)
+        if option is None:
+            return super()._answer(dag, run, name)
+        person = self.person(str(request.policy["role"]))
+        reply = person.answer(dag, run, name, option, "Not good enough.")
+        if reply.status_code == 409:
+            self.rejects[request.gate] = option
+        else:
+            assert reply.is_success, reply.text
+        return None
+
+    def _try_everybody_else(self, dag: str, run: str, name: str, right: str) -> dict[str, int]:
+        others = [role for role in self.stack.roles if role != right]
+        return {role: self.person(role).answer(dag, run, name, "Approve", "Let me.").status_code for role in others}
+
+    def through(self, use_case: str, pipelines: tuple[str, ...] = ("data", "model", "deployment")) -> dict[str, str]:
+        """Run the pipelines from the first to the last; return DAG to run."""
+        started = now()
+        first = f"{use_case}_{pipelines[0]}"
+        self.runs[first] = self.person("data_engineer").trigger(first)
+        for pipeline in pipelines:
+            dag = f"{use_case}_{pipeline}"
+            self.runs[dag] = self.runs.get(dag) or self.wait_for_run(dag, started)
+            self.follow(dag, self.runs[dag])
+        return self.runs

@@ -12,7 +12,7 @@ from airlock.deployment.client import ModelClient
 from airlock.errors import InfrastructureError, ResourceError, UserError
 
 PACKAGE, RELEASE = "package", "release.json"  # in the folder a server is started on
-TAIL = 400  # characters of the log that explain an exit
+TAIL = 4096  # bytes at the end of the log in which an exit is explained
 
 
 class Child:
@@ -27,6 +27,7 @@ class Child:
         self.manifest = manifest
         self.log = log
         self.started = time.monotonic()
+        self._log_start = log.stat().st_size if log.exists() else 0
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._process = self._start(folder, use_case)
@@ -67,7 +68,7 @@ class Child:
         """Say how it ended, with the end of its log."""
         status = self._process.poll()
         how = f"killed by {signal.Signals(-status).name}" if status and status < 0 else f"exit status {status}"
-        return f"{how}; {' '.join(self.log.read_text(errors='replace')[-TAIL:].split())}"
+        return f"{how}; {_last_words(self.log, self._log_start)}"
 
     def stop(self, seconds: float = 8.0) -> None:
         """End the whole process group: ask, wait, insist."""
@@ -108,6 +109,15 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+def _last_words(log: Path, start: int) -> str:
+    """Return the last error a server logged, else its last line; ``start`` is where its part of the log begins."""
+    with log.open("rb") as file:
+        file.seek(max(start, log.stat().st_size - TAIL))
+        lines = file.read().decode(errors="replace").splitlines()
+    errors = [line for line in lines if " ERROR " in line] or lines
+    return errors[-1] if errors else "its log is empty"
 
 
 def _environment() -> dict[str, str]:

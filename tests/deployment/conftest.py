@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 from PIL import Image
+from serving_machine import Machine
 
 from airlock.deployment.building import Parts, build_package
 from airlock.deployment.child import Child
@@ -22,7 +23,9 @@ from airlock.deployment.release import decode_release
 from airlock.governance import manifest as manifests
 from airlock.governance.manifest import ReleaseManifest
 from airlock.references import Artifact
+from airlock.settings import Settings
 from airlock.stores.artifacts import ArtifactStore, open_artifacts
+from airlock.stores.database import Database
 
 CLASSES = ["left", "right", "top"]
 TRANSFORM = b'''
@@ -162,3 +165,15 @@ def wait_until(condition: Callable[[], object], seconds: float, what: str) -> fl
 def wait() -> Callable[..., float]:
     """Give ``wait(condition, seconds, what)``."""
     return wait_until
+
+
+@pytest.fixture
+def machine(
+    store_settings: Settings, database: Database, free_port: int, wait: Callable[..., float]
+) -> Iterator[Machine]:
+    settings = msgspec.structs.replace(store_settings, serving=f"http://127.0.0.1:{free_port}")
+    found = Machine(settings, database, wait)
+    try:
+        yield found
+    finally:
+        found.stop()

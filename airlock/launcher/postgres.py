@@ -18,7 +18,7 @@ import psutil
 
 from airlock.errors import InfrastructureError, UserError
 from airlock.launcher import postgres_data
-from airlock.launcher.ports import HOST, require_free
+from airlock.launcher.ports import HOST, is_free, require_free
 from airlock.launcher.postgres_data import SUPERUSER
 from airlock.launcher.postgres_user import choose_user
 
@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
+CRASH_SECONDS = 3.0
 # Small: a laptop runs Airflow and MLflow beside it.
 OPTIONS = {
     "listen_addresses": HOST,
@@ -78,7 +79,7 @@ class EmbeddedPostgres:
         if self.running:
             self._require_same_port()
             return
-        require_free({"PostgreSQL": self.port})
+        self._require_port()
         postgres_data.initialise(self.folder, choose_user())
         postgres_data.drop_stale_lock(self.data)
         deadline = time.monotonic() + START_SECONDS
@@ -141,6 +142,13 @@ class EmbeddedPostgres:
                 cursor.execute(create.format(database, role, sql.Identifier(template)))
             cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
             cursor.execute(sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(database, roles))
+
+    def _require_port(self) -> None:
+        # A crashed server leaves its lock file, and for a moment processes that may still hold the port.
+        patience = time.monotonic() + (CRASH_SECONDS if postgres_data.lock_lines(self.data) else 0)
+        while not is_free(self.port) and time.monotonic() < patience:
+            time.sleep(0.1)
+        require_free({"PostgreSQL": self.port})
 
     def _launch(self, deadline: float) -> bool:
         """Start the server; return ``False`` when backends of a crashed one are still about."""

@@ -90,6 +90,7 @@ class Tracking:
     def errors(self) -> Iterator[None]:
         """Give what MLflow raises one of our classes."""
         from mlflow.exceptions import MlflowException
+        from requests import RequestException
 
         try:
             yield
@@ -100,6 +101,10 @@ class Tracking:
             if error.error_code in ("INVALID_PARAMETER_VALUE", "RESOURCE_ALREADY_EXISTS", "INVALID_STATE"):
                 raise UserError(message, hint="Correct the experiment's name or the parameters.") from error
             raise InfrastructureError(message, hint="See `airlock status`.") from error
+        except RequestException as error:  # uploads through the server are not wrapped by MLflow
+            raise InfrastructureError(
+                f"The tracking server {self.url} broke off: {error}.", hint="See `airlock status`."
+            ) from error
 
 
 class TrackedRun:

@@ -148,8 +148,13 @@ def store_tensors(artifacts: ArtifactStore, folder: Path, splits: dict[str, Spli
 @pytest.fixture
 def training(artifacts: ArtifactStore, tmp_path: Path, few_digits: dict[str, Split]) -> dict[str, Any]:
     """Give inputs of a train step that takes seconds."""
+    return training_inputs(artifacts, tmp_path / "few", few_digits)
+
+
+def training_inputs(artifacts: ArtifactStore, folder: Path, splits: dict[str, Split]) -> dict[str, Any]:
+    """Return inputs of a train step on the small network."""
     return {
-        "tensors": builtins(store_tensors(artifacts, tmp_path / "few", few_digits)),
+        "tensors": builtins(store_tensors(artifacts, folder, splits)),
         "code": builtins(artifacts.put(SMALL_NETWORK.encode())),
         "classes": CLASSES,
         "parameters": {"epochs": 3, "batch_size": 32, "learning_rate": 0.005},

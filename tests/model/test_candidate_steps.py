@@ -1,0 +1,235 @@
+"""Evaluate, register and compress: what they refuse, on a small model and a real MLflow server."""
+
+import copy
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from airlock.errors import UserError
+from airlock.governance.manifest import CandidateManifest, DataManifest, load, put
+from airlock.model.litert import LiteModel
+from airlock.model.registry import Registry
+from airlock.model.tensors import Split
+from airlock.references import Artifact, DatasetVersion, LabelSet, ModelVersion, TrackingRun
+from airlock.settings import Settings
+from airlock.steps.contract import Failure, Result
+from airlock.steps.runner import run_spec
+from airlock.stores.artifacts import ArtifactStore, open_artifacts
+from tests.model.conftest import CLASSES, builtins, make_spec, store_tensors, training_inputs
+
+pytestmark = pytest.mark.integration
+Step = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def prepared(
+    tmp_path_factory: pytest.TempPathFactory, mlflow_server: str, few_digits: dict[str, Split]
+) -> tuple[Path, dict[str, Any]]:
+    """Train and evaluate once; give the artifact store's folder and the register step's inputs."""
+    folder = tmp_path_factory.mktemp("candidate")
+    settings = Settings(home=str(folder), artifacts=(folder / "artifacts").as_uri(), tracking=mlflow_server)
+    artifacts = open_artifacts(settings.artifacts)
+    training = training_inputs(artifacts, folder / "few", few_digits)
+    training["parameters"] = {"epochs": 8, "batch_size": 32, "learning_rate": 0.01}
+    trained = run_spec(make_spec("train", training), settings).outputs
+    subject = {"model": trained["model"], "tensors": training["tensors"], "run": trained["run"]}
+    evaluated = run_spec(make_spec("evaluate", subject | {"classes": CLASSES}), settings).outputs
+    return folder / "artifacts", {
+        "use_case": "small",
+        "data": builtins(put(artifacts, data_manifest(artifacts))),
+        **subject,
+        **{name: evaluated[name] for name in ("evaluation", "picture")},
+        "transform_code": training["code"],
+        "network_code": training["code"],
+        "parameters": training["parameters"],
+        "seed": 7,
+        "code": {"commit": "0" * 40, "dirty": ""},
+    }
+
+
+@pytest.fixture
+def registration(prepared: tuple[Path, dict[str, Any]], tmp_path: Path) -> dict[str, Any]:
+    """Give the register step's inputs, on a copy of the store that the test may damage."""
+    folder, inputs = prepared
+    shutil.copytree(folder, tmp_path / "artifacts")
+    return copy.deepcopy(inputs)
+
+
+@pytest.fixture
+def evaluation(registration: dict[str, Any]) -> dict[str, Any]:
+    """Give the evaluate step's inputs."""
+    return {name: registration[name] for name in ("model", "tensors", "run")} | {"classes": CLASSES}
+
+
+def data_manifest(artifacts: ArtifactStore, classes: list[str] = CLASSES) -> DataManifest:
+    dataset = DatasetVersion(name="small", version=1, digest="sha256:" + "1" * 64, rows=360)
+    labels = LabelSet(digest="sha256:" + "2" * 64, dataset=dataset.digest, rows=360)
+    some = artifacts.put(b"{}")
+    return DataManifest(
+        use_case="small",
+        classes=classes,
+        dataset=dataset,
+        labels=labels,
+        split=some,
+        report=some,
+        dropped=some,
+        counts={},
+    )
+
+
+def failure(result: Result) -> Failure:
+    assert result.failure is not None, "the step must fail"
+    assert result.outputs == {}
+    return result.failure
+
+
+class TestEvaluate:
+    def test_stores_figures_and_picture_and_logs_them_to_the_run(
+        self, model_step: Step, evaluation: dict[str, Any], artifacts: ArtifactStore, registry: Registry
+    ) -> None:
+        result = model_step("evaluate", **evaluation)
+        read = json.loads(artifacts.read(result.outputs["evaluation"]["digest"]))
+        assert read["accuracy"] == result.outputs["accuracy"] > 0.6
+        assert read["count"] == sum(figures["support"] for figures in read["per_class"].values())
+        assert list(read["per_class"]) == CLASSES
+        assert artifacts.read(result.outputs["picture"]["digest"])[:4] == b"\x89PNG"
+        assert result.links["Report"] == result.outputs["picture"]["digest"]
+        facts = registry.run_facts(msgspec.convert(evaluation["run"], TrackingRun))
+        assert (facts.status, facts.url) == ("FINISHED", result.links["MLflow run"])
+
+    def test_an_altered_model_is_refused(self, model_step: Step, evaluation: dict[str, Any], tmp_path: Path) -> None:
+        digest = evaluation["model"]["digest"].removeprefix("sha256:")
+        path = tmp_path / "artifacts" / "objects" / digest[:2] / digest[2:]
+        path.write_bytes(path.read_bytes() + b"x")
+        refused = failure(model_step("evaluate", **evaluation))
+        assert refused.kind == "IntegrityError"
+        assert "was altered" in refused.message
+
+    def test_an_empty_split_is_refused(
+        self,
+        model_step: Step,
+        evaluation: dict[str, Any],
+        artifacts: ArtifactStore,
+        few_digits: dict[str, Split],
+        tmp_path: Path,
+    ) -> None:
+        without = few_digits | {"test": Split(*(part[:0] for part in few_digits["test"]))}
+        evaluation["tensors"] = builtins(store_tensors(artifacts, tmp_path / "without", without))
+        assert failure(model_step("evaluate", **evaluation)).message == "The split 'test' holds no sample."
+
+    def test_other_classes_than_the_models_are_refused(self, model_step: Step, evaluation: dict[str, Any]) -> None:
+        refused = failure(model_step("evaluate", **evaluation | {"classes": CLASSES[:9]}))
+        assert "answers with 10 classes, but 9 are named" in refused.message
+
+
+class TestRegister:
+    def test_ties_everything_into_the_manifest_and_names_the_challenger(
+        self, model_step: Step, registration: dict[str, Any], artifacts: ArtifactStore, registry: Registry
+    ) -> None:
+        result = model_step("register", **registration)
+        assert result.failure is None
+        manifest = load(artifacts, result.outputs["manifest"]["digest"], CandidateManifest)
+        assert manifest.model.digest == registration["model"]["digest"]
+        assert manifest.data == registration["data"]["digest"]
+        assert manifest.metrics == result.metrics
+        version = msgspec.convert(result.outputs["version"], ModelVersion)
+        assert registry.alias("small", "challenger") == version
+        assert registry.version_tags(version)["airlock.manifest"] == result.outputs["manifest"]["digest"]
+        assert result.links["Manifest"] == result.outputs["manifest"]["digest"]
+
+    def test_a_model_that_its_run_did_not_train_is_refused(
+        self, model_step: Step, registration: dict[str, Any], artifacts: ArtifactStore
+    ) -> None:
+        other = builtins(artifacts.put(b"another model"))
+        evaluated = json.loads(artifacts.read(registration["evaluation"]["digest"]))
+        forged = builtins(artifacts.put(json.dumps(evaluated | {"model": other["digest"]}).encode()))
+        refused = failure(model_step("register", **registration | {"model": other, "evaluation": forged}))
+        assert refused.kind == "IntegrityError"
+        assert "logged the model" in refused.message
+
+    def test_an_evaluation_of_another_model_is_refused(
+        self, model_step: Step, registration: dict[str, Any], artifacts: ArtifactStore
+    ) -> None:
+        other = builtins(artifacts.put(b"another model"))
+        refused = failure(model_step("register", **registration | {"model": other}))
+        assert "The evaluation is of the model" in refused.message
+
+    def test_classes_in_another_order_than_the_datas_are_refused(
+        self, model_step: Step, registration: dict[str, Any], artifacts: ArtifactStore
+    ) -> None:
+        turned = builtins(put(artifacts, data_manifest(artifacts, CLASSES[::-1])))
+        refused = failure(model_step("register", **registration | {"data": turned}))
+        assert "was evaluated with the classes" in refused.message
+
+    def test_a_tracking_server_that_is_down_is_infrastructure(
+        self, model_step: Step, registration: dict[str, Any], tracked_settings: Settings
+    ) -> None:
+        down = msgspec.structs.replace(tracked_settings, tracking="http://127.0.0.1:9")
+        assert failure(model_step("register", settings=down, **registration)).category == "infrastructure"
+
+
+class TestCompress:
+    @pytest.fixture
+    def manifest(self, model_step: Step, registration: dict[str, Any]) -> dict[str, Any]:
+        registered: dict[str, Any] = model_step("register", **registration).outputs["manifest"]
+        return registered
+
+    def test_every_method_writes_a_file_with_the_documented_input_and_output(
+        self,
+        model_step: Step,
+        manifest: dict[str, Any],
+        artifacts: ArtifactStore,
+        few_digits: dict[str, Split],
+        tmp_path: Path,
+    ) -> None:
+        x = few_digits["test"].x
+        for method in ("litert_dynamic", "litert_float16", "litert_int8"):
+            result = model_step("compress", manifest=manifest, method=method, max_points_lost=5)
+            path = artifacts.fetch(msgspec.convert(result.outputs["model"], Artifact), tmp_path / method)
+            lite = LiteModel(path)
+            assert (lite.shape, lite.classes) == ((8, 8, 1), 10)
+            batch = lite.predict(x)
+            one_by_one = np.concatenate([lite.predict(x[place : place + 1]) for place in range(len(x))])
+            assert np.allclose(batch, one_by_one, atol=0.05), "a batch answers like its samples"
+            assert np.allclose(batch.sum(axis=1), 1, atol=0.02)
+            assert result.outputs["bytes"] == path.stat().st_size
+
+    def test_a_bad_trade_is_refused_with_its_figures_and_the_knob(
+        self, model_step: Step, manifest: dict[str, Any], artifacts: ArtifactStore
+    ) -> None:
+        result = model_step("compress", manifest=manifest, method="litert_dynamic", max_points_lost=-1)
+        refused = failure(result)
+        assert "points of accuracy" in refused.message
+        assert "max_points_lost allows -1" in refused.message
+        assert "Raise max_points_lost" in refused.hint
+        assert json.loads(artifacts.read(result.links["Report"]))["method"] == "litert_dynamic", "figures stay readable"
+
+    def test_a_data_manifest_is_no_candidate(self, model_step: Step, registration: dict[str, Any]) -> None:
+        refused = failure(model_step("compress", manifest=registration["data"], method="litert_dynamic"))
+        assert refused.kind == "IntegrityError"
+
+    def test_a_batch_of_another_shape_is_refused(
+        self, model_step: Step, manifest: dict[str, Any], artifacts: ArtifactStore, tmp_path: Path
+    ) -> None:
+        result = model_step("compress", manifest=manifest, method="litert_float16")
+        lite = LiteModel(artifacts.fetch(msgspec.convert(result.outputs["model"], Artifact), tmp_path / "model"))
+        for x in (
+            np.zeros((1, 9, 8, 1), np.uint8),
+            np.zeros((1, 8, 8, 1), np.float32),
+            np.zeros((0, 8, 8, 1), np.uint8),
+        ):
+            with pytest.raises(UserError, match=r"takes uint8 \[N, 8, 8, 1\]"):
+                lite.predict(x)
+
+
+@pytest.mark.parametrize("data", [b"", b"no model", b"x" * 5000])
+def test_a_file_that_is_no_litert_model_is_refused(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "model.tflite").write_bytes(data)
+    with pytest.raises(UserError, match=r"model.tflite is not a LiteRT model"):
+        LiteModel(tmp_path / "model.tflite")

@@ -5,10 +5,11 @@ a recycled pid is never taken for it. Everything it forked is known by a mark in
 finds workers whose leader was killed and children that made sessions of their own.
 """
 
+import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,19 +37,38 @@ class PidFile(msgspec.Struct, frozen=True):
     created: float
 
 
+class Fork(msgspec.Struct, frozen=True, kw_only=True):
+    """What a forked service becomes.
+
+    :param arguments: of its command, after the program's name.
+    :param environment: complete, with the mark.
+    """
+
+    arguments: list[str]
+    environment: dict[str, str]
+    cwd: str
+    log: str
+    pid_file: str
+
+
 class ServiceProcess:
     """The processes of one service.
 
     :param name: name of the service; its log is ``<logs>/<name>.log``, its pid file ``<run>/<name>.pid``.
+    :param family: for a service that is forked from another process, the mark of that process: the system shows
+        it as the mark of all its forks, and only the session tells them apart.
     """
 
-    def __init__(self, name: str, *, run: Path, logs: Path) -> None:
+    def __init__(self, name: str, *, run: Path, logs: Path, family: str = "") -> None:
         self.name = name
         self.pid_file = run / f"{name}.pid"
         self.log = logs / f"{name}.log"
         self.mark = str(self.pid_file)
+        self.family = family
 
-    def start(self, command: Sequence[str], environment: Mapping[str, str], cwd: Path) -> None:
+    def start(
+        self, command: Sequence[str], environment: Mapping[str, str], cwd: Path, standard_input: bytes = b""
+    ) -> None:
         """Start the service detached, with its output appended to its log."""
         self.pid_file.parent.mkdir(parents=True, exist_ok=True)
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -57,14 +77,26 @@ class ServiceProcess:
                 command,
                 env={**environment, MARK: self.mark},
                 cwd=cwd,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         _children[child.pid] = child
-        # A child is a zombie until it is waited for, so its start time can be read even when it died at once.
-        self.pid_file.write_bytes(msgspec.json.encode(PidFile(child.pid, psutil.Process(child.pid).create_time())))
+        record(self.pid_file, child.pid)
+        if child.stdin:
+            with suppress(BrokenPipeError), child.stdin:
+                child.stdin.write(standard_input)
+
+    def fork(self, arguments: Sequence[str], environment: Mapping[str, str], cwd: Path) -> Fork:
+        """Return what another process needs to fork this service."""
+        return Fork(
+            arguments=list(arguments),
+            environment={**environment, MARK: self.mark},
+            cwd=str(cwd),
+            log=str(self.log),
+            pid_file=str(self.pid_file),
+        )
 
     def leader(self) -> psutil.Process | None:
         """Return the process that was started, or ``None`` when it is gone."""
@@ -80,7 +112,9 @@ class ServiceProcess:
 
     def members(self) -> list[psutil.Process]:
         """Return every living process of the service."""
-        found = {process.pid: process for process in psutil.process_iter() if self._is_marked(process)}
+        known = self._known()
+        session = known.pid if known else None
+        found = {process.pid: process for process in psutil.process_iter() if self._is_marked(process, session)}
         if leader := self.leader():
             with suppress(psutil.Error):
                 found |= {child.pid: child for child in (leader, *leader.children(recursive=True))}
@@ -94,11 +128,11 @@ class ServiceProcess:
         """
         if leader := self.leader():
             _send([leader], signal.SIGTERM)
-            self._wait_until_gone(grace)
+            _wait_until(lambda: self.leader() is None, grace)
         for number in (signal.SIGTERM, signal.SIGKILL):
             if rest := self.members():
                 _send(rest, number)
-                self._wait_until_gone(LAST_WORDS)
+                _wait_until(lambda: not self.members(), LAST_WORDS)
         if rest := self.members():
             raise InfrastructureError(
                 f"{self.name} cannot be stopped: {', '.join(str(process.pid) for process in rest)} survive SIGKILL.",
@@ -124,16 +158,23 @@ class ServiceProcess:
         except (FileNotFoundError, msgspec.MsgspecError):  # cut short by a crash: the marks still find everybody
             return None
 
-    def _wait_until_gone(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while self.members() and time.monotonic() < deadline:
-            time.sleep(POLL)
-
-    def _is_marked(self, process: psutil.Process) -> bool:
+    def _is_marked(self, process: psutil.Process, session: int | None) -> bool:
         try:
-            return process.environ().get(MARK) == self.mark
+            mark = process.environ().get(MARK)
+            return mark == self.mark or (mark == self.family and os.getsid(process.pid) == session)
         except (psutil.Error, OSError):
             return False
+
+
+def record(pid_file: Path | str, pid: int) -> None:
+    """Write a pid file for a child: a zombie until it is waited for, so it is there even when it died at once."""
+    Path(pid_file).write_bytes(msgspec.json.encode(PidFile(pid, psutil.Process(pid).create_time())))
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(POLL)
 
 
 def _send(processes: list[psutil.Process], number: signal.Signals) -> None:

@@ -13,13 +13,16 @@ from airlock.settings import Settings
 
 POSTGRES = "postgres"
 TRIGGERER = "triggerer"
-NAMES = ("api-server", "scheduler", "dag-processor", TRIGGERER, "mlflow", "reconciler")
+AIRFLOW = "airflow"
+COMPONENTS = ("api-server", "scheduler", "dag-processor", TRIGGERER)
+NAMES = (*COMPONENTS, "mlflow", "reconciler")
 SIGNING_KEY = "AIRLOCK_SIGNING_KEY_FILE"
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """How to start one service and to see that it is ready.
 
+    :param command: for Airflow's components, which are forked, the arguments of ``airflow``.
     :param ready: given its start time in epoch seconds, says whether it does its work.
     :param job: ends by itself, and has done its work when it ends well.
     :param grace: seconds it may take to stop before it is killed.
@@ -87,11 +90,15 @@ def airflow(needs: Needs) -> list[Service]:
     return [server, scheduler, _component(needs, "dag-processor"), *triggerer]
 
 
+def airflow_parent(needs: Needs) -> Service:
+    """A job: the process that Airflow's components are forked from."""
+    return _job(needs, AIRFLOW, "airlock.plugins.components")
+
+
 def bootstrap(needs: Needs) -> Service:
-    """A job, not a service: Airflow's database, roles and demo users in one process."""
-    job = _component(needs, "bootstrap", AIRFLOW__FAB__UPDATE_FAB_PERMS="True")
-    command = _python("airlock.plugins.bootstrap", str(needs.layout.demo_users))
-    return msgspec.structs.replace(job, command=command, job=True)
+    """A job: Airflow's database, roles and demo users in one process."""
+    job = _job(needs, "bootstrap", "airlock.plugins.bootstrap", str(needs.layout.demo_users))
+    return msgspec.structs.replace(job, environment=job.environment | {"AIRFLOW__FAB__UPDATE_FAB_PERMS": "True"})
 
 
 def reconciler(needs: Needs) -> Service:
@@ -106,14 +113,28 @@ def reconciler(needs: Needs) -> Service:
 
 
 def _component(needs: Needs, name: str, *arguments: str, **own: str) -> Service:
-    home = {"AIRFLOW_HOME": str(needs.layout.airflow)}
     return Service(
         name=name,
-        command=_python("airflow", name, *arguments),
-        environment=child_environment(needs.settings) | home | own,
+        command=[name, *arguments],
+        environment=_airflow_environment(needs) | own,
         cwd=needs.layout.airflow,
         ready=airflow_beats(needs.ports.airflow, name.replace("-", "_")),
     )
+
+
+def _job(needs: Needs, name: str, module: str, *arguments: str) -> Service:
+    return Service(
+        name=name,
+        command=_python(module, *arguments),
+        environment=_airflow_environment(needs),
+        cwd=needs.layout.airflow,
+        ready=lambda _started: False,
+        job=True,
+    )
+
+
+def _airflow_environment(needs: Needs) -> dict[str, str]:
+    return child_environment(needs.settings) | {"AIRFLOW_HOME": str(needs.layout.airflow)}
 
 
 def _python(module: str, *arguments: str) -> list[str]:

@@ -110,7 +110,10 @@ class Start:
         with self.phases.phase("airlock database"):
             upgrade(urls.owner, APPLICATION)
         self.starting.wait(job="bootstrap")
-        self.starting.launch(chosen)
+        components = [service for service in chosen if service.name in services.COMPONENTS]
+        self.starting.launch(service for service in chosen if service not in components)
+        if components:
+            self.starting.fork(services.airflow_parent(needs), components)
         self.starting.wait()
         write_stamps(self.layout, wanted)
 

@@ -3,11 +3,13 @@
 import time
 from collections.abc import Iterable
 
+import msgspec
+
 from airlock.errors import InfrastructureError
 from airlock.launcher.layout import Layout
 from airlock.launcher.phases import Phases
 from airlock.launcher.processes import ServiceProcess
-from airlock.launcher.services import Service
+from airlock.launcher.services import AIRFLOW, COMPONENTS, Service
 
 PATIENCE = 300.0
 POLL = 0.15
@@ -15,7 +17,9 @@ POLL = 0.15
 
 def process_of(name: str, layout: Layout) -> ServiceProcess:
     """Return the handle on a service's processes."""
-    return ServiceProcess(name, run=layout.run, logs=layout.logs)
+    forked = name in COMPONENTS
+    family = str(layout.run / f"{AIRFLOW}.pid") if forked else ""
+    return ServiceProcess(name, run=layout.run, logs=layout.logs, family=family)
 
 
 class Starting:
@@ -38,6 +42,22 @@ class Starting:
             process.stop(grace=service.grace)
             self._pending[service.name] = Started(service, process)
             process.start(service.command, service.environment, service.cwd)
+
+    def fork(self, parent: Service, services: list[Service]) -> None:
+        """Run a process that forks services off itself; what an earlier start left of them is stopped first.
+
+        :param parent: a job; it finds the plan on its standard input.
+        """
+        processes = [process_of(service.name, self.layout) for service in services]
+        for process, service in zip(processes, services, strict=True):
+            process.stop(grace=service.grace)
+        started = [Started(service, process) for service, process in zip(services, processes, strict=True)]
+        plan = [each.process.fork(each.service.command, each.service.environment, each.service.cwd) for each in started]
+        process = process_of(parent.name, self.layout)
+        self._pending[parent.name] = Started(parent, process)
+        process.start(parent.command, parent.environment, parent.cwd, msgspec.json.encode(plan))
+        self.wait(job=parent.name)
+        self._pending |= {each.service.name: each for each in started}
 
     def wait(self, job: str = "") -> None:
         """Wait until everything that was launched is ready, or only until one job has ended.

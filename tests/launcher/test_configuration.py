@@ -97,6 +97,8 @@ class TestEnvironment:
     def test_only_the_api_server_learns_where_the_signing_key_is(self, needs: services.Needs) -> None:
         told = [service.name for service in services.declare(needs) if services.SIGNING_KEY in service.environment]
         assert told == ["api-server"]
+        parent = services.airflow_parent(needs)
+        assert services.SIGNING_KEY not in parent.environment, "its environment can be read in every fork"
 
     def test_no_password_is_in_a_command_line(self, needs: services.Needs) -> None:
         assert not any("secret" in " ".join(service.command) for service in services.declare(needs))

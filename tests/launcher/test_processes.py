@@ -86,6 +86,51 @@ class TestStop:
         ServiceProcess("ghost", run=tmp_path / "run", logs=tmp_path / "logs").stop(grace=1)
 
 
+FORKER = """
+import os, sys, time, msgspec
+from airlock.launcher.processes import Fork, record
+for fork in msgspec.json.decode(sys.stdin.buffer.read(), type=list[Fork]):
+    if not (pid := os.fork()):
+        os.setsid()
+        if not os.fork():
+            time.sleep(600)
+        time.sleep(600)
+    record(fork.pid_file, pid)
+"""
+
+
+class TestForksOfOneProcess:
+    """As Airflow's components are: the system shows their parent's mark on each of them."""
+
+    @pytest.fixture
+    def forks(self, tmp_path: Path) -> Iterator[list[ServiceProcess]]:
+        folders = {"run": tmp_path / "run", "logs": tmp_path / "logs"}
+        parent = ServiceProcess("parent", **folders)
+        forks = [ServiceProcess(name, **folders, family=parent.mark) for name in ("one", "two")]
+        plan = [fork.fork([], dict(os.environ), tmp_path) for fork in forks]
+        parent.start([sys.executable, "-c", FORKER], dict(os.environ), tmp_path, msgspec.json.encode(plan))
+        wait_for(lambda: parent.exit_code() == 0 and all(len(fork.members()) == 2 for fork in forks))
+        yield forks
+        parent.stop(grace=0.1)
+        assert not any(fork.members() for fork in forks), "stopping the parent sweeps up its forks"
+
+    def test_each_has_its_own_members(self, forks: list[ServiceProcess]) -> None:
+        one, two = ({member.pid for member in fork.members()} for fork in forks)
+        assert not one & two
+
+    def test_one_stops_without_the_other(self, forks: list[ServiceProcess]) -> None:
+        forks[0].stop(grace=5)
+        assert forks[0].members() == []
+        assert len(forks[1].members()) == 2
+
+    def test_a_worker_is_found_after_its_leader_was_killed(self, forks: list[ServiceProcess]) -> None:
+        leader = forks[0].leader()
+        assert leader is not None
+        leader.kill()
+        wait_for(lambda: forks[0].leader() is None)
+        assert len(forks[0].members()) == 1
+
+
 class TestPidFile:
     def test_another_handle_finds_the_process(self, start: Start, tmp_path: Path) -> None:
         process = start(SLEEPER)

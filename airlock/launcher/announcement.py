@@ -15,7 +15,7 @@ class StackInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     :param settings: addresses of everything; also in ``<home>/settings.json``.
     :param users: the demo users with their passwords.
-    :param users_are_new: their passwords were just made: shown now, and only now.
+    :param users_are_new: this was the first start that came to its end: shown now, and only now.
     :param phases: what this start did; empty when everything was up already.
     :param seconds: how long it took.
     """

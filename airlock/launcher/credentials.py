@@ -71,17 +71,13 @@ def load_secrets(path: Path) -> Secrets:
     return found
 
 
-def load_demo_users(path: Path) -> tuple[list[DemoUser], bool]:
-    """Read the demo users; make them at the first start.
-
-    :returns: the users, and whether this call made them (show the passwords then, and only then).
-    """
+def load_demo_users(path: Path) -> list[DemoUser]:
+    """Read the demo users; make them at the first start."""
     found = _read(path, list[DemoUser])
-    if found is not None:
-        return found, False
-    users = [DemoUser(username, role, _password()) for username, role in DEMO_USERS.items()]
-    write_private(path, users)
-    return users, True
+    if found is None:
+        found = [DemoUser(username, role, _password()) for username, role in DEMO_USERS.items()]
+        write_private(path, found)
+    return found
 
 
 def write_private(path: Path, document: object) -> None:

@@ -17,7 +17,7 @@ from airlock.launcher.phases import Phases
 from airlock.launcher.ports import HOST, require_free
 from airlock.launcher.postgres import EmbeddedPostgres
 from airlock.launcher.services import Service
-from airlock.launcher.stamps import read_stamps, wanted_stamps, write_stamps
+from airlock.launcher.stamps import Stamps, read_stamps, wanted_stamps, write_stamps
 from airlock.launcher.starting import Starting, process_of
 from airlock.launcher.stopping import stop_everything
 from airlock.settings import Settings, load_settings
@@ -73,7 +73,8 @@ class Start:
         secrets = load_secrets(self.layout.secrets)
         urls = databases(self.postgres, secrets)
         settings = self._settings(urls.application)
-        users, users_are_new = load_demo_users(self.layout.demo_users)
+        users = load_demo_users(self.layout.demo_users)
+        first = read_stamps(self.layout) == Stamps()  # no start ever came to its end
         missing = self._missing(triggerer=triggerer)
         if self.postgres.running and not missing:
             return StackInfo(settings=settings, users=users)
@@ -85,7 +86,7 @@ class Start:
             self._start(missing, settings, secrets, urls)
             undo.pop_all()
         done, seconds = self.phases.done, self.phases.total
-        return StackInfo(settings=settings, users=users, users_are_new=users_are_new, phases=done, seconds=seconds)
+        return StackInfo(settings=settings, users=users, users_are_new=first, phases=done, seconds=seconds)
 
     def _missing(self, *, triggerer: bool) -> list[str]:
         names = [name for name in services.NAMES if triggerer or name != services.TRIGGERER]

@@ -51,10 +51,9 @@ class TestCredentials:
         assert load_secrets(layout.secrets) == first
         assert mode(layout.secrets) == 0o600
 
-    def test_demo_users_cover_the_six_roles_and_are_new_once(self, layout: Layout) -> None:
-        users, new = load_demo_users(layout.demo_users)
-        assert new
-        assert load_demo_users(layout.demo_users) == (users, False)
+    def test_demo_users_cover_the_six_roles_and_are_made_once(self, layout: Layout) -> None:
+        users = load_demo_users(layout.demo_users)
+        assert load_demo_users(layout.demo_users) == users
         assert mode(layout.demo_users) == 0o600
         assert len({user.password for user in users}) == len(users) == 7
 

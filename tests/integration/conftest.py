@@ -1,6 +1,7 @@
 """One real stack for all integration tests: PostgreSQL, MLflow, Airflow with FAB, the reconciler."""
 
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,12 +54,14 @@ class Stack:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack() -> Iterator[Stack]:
     """Start the stack once; stop it at the end, whatever happened."""
-    home = tmp_path_factory.mktemp("stack")
     console = Console(force_terminal=False)
-    up(home, port_base=free_ports(), console=console)
-    try:
-        yield Stack(home)
-    finally:
-        down(home, console=console)
+    # Not pytest's own folder: PostgreSQL runs as another user there when root runs the tests.
+    with tempfile.TemporaryDirectory(prefix="airlock-stack-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder)
+        up(home, port_base=free_ports(), console=console)
+        try:
+            yield Stack(home)
+        finally:
+            down(home, console=console)

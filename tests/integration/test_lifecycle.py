@@ -105,13 +105,15 @@ class TestFirstTime:
         assert "| out | model | artifact" in summary["table"]
 
 
-class TestSecondTime:
-    @pytest.fixture(scope="class")
-    def again(self, stack: Stack, digits: Journey) -> Journey:
-        journey = Journey(stack)
-        journey.through("digits")
-        return journey
+@pytest.fixture(scope="module")
+def again(stack: Stack, digits: Journey) -> Journey:
+    """The same use case once more."""
+    journey = Journey(stack)
+    journey.through("digits")
+    return journey
 
+
+class TestSecondTime:
     def test_every_unchanged_step_is_reused(self, again: Journey) -> None:
         ran = {step.task for step in again.steps if not step.cached}
         gates = {"data_gate", "model_gate", "release_gate"}

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # First start of PostgreSQL: one database and one owner for each program; nobody else may connect.
-# airlock_app is the role everything but the migrations uses: it cannot alter tables or the ledger's past.
+# UTF-8 whatever the cluster's default is: Airflow stores people's words. airlock_app is the role that everything but the
+# migrations uses: it cannot alter tables or the ledger's past.
 set -euo pipefail
 
 psql --set=ON_ERROR_STOP=1 --username postgres <<'SQL'
@@ -14,10 +15,10 @@ CREATE ROLE mlflow LOGIN PASSWORD :'mlflow';
 CREATE ROLE airlock_owner LOGIN PASSWORD :'owner';
 CREATE ROLE airlock_app LOGIN PASSWORD :'app';
 CREATE ROLE label_studio LOGIN PASSWORD :'label_studio';
-CREATE DATABASE airflow OWNER airflow;
-CREATE DATABASE mlflow OWNER mlflow;
-CREATE DATABASE airlock OWNER airlock_owner;
-CREATE DATABASE label_studio OWNER label_studio;
+CREATE DATABASE airflow OWNER airflow TEMPLATE template0 ENCODING 'UTF8';
+CREATE DATABASE mlflow OWNER mlflow TEMPLATE template0 ENCODING 'UTF8';
+CREATE DATABASE airlock OWNER airlock_owner TEMPLATE template0 ENCODING 'UTF8';
+CREATE DATABASE label_studio OWNER label_studio TEMPLATE template0 ENCODING 'UTF8';
 REVOKE ALL ON DATABASE airflow, mlflow, airlock, label_studio FROM PUBLIC;
 GRANT CONNECT, TEMPORARY ON DATABASE airlock TO airlock_app;
 SQL

@@ -83,14 +83,19 @@ class PromoteOperator(PromiseOperator):
         digest = str(self.manifest["digest"])
         _, record = self.approved(digest)
         database = DatabaseHook().get_conn()
-        if PromotionQueue(database).put(self.promotion_queue, digest, record.hash):
-            body = {"use_case": self.use_case, "manifest": digest, "queue": self.promotion_queue}
-            Ledger(database).append("promotion", body | {"decision": record.hash})
+        self._record(Ledger(database), digest, record)
+        PromotionQueue(database).put(self.promotion_queue, digest, record.hash)
         context["ti"].xcom_push(
             key="summary",
             value={"headline": f"Manifest {short(digest)} queued for {self.promotion_queue}.", "cached": False},
         )
         return {"manifest": self.manifest, "decision": record.hash}
+
+    def _record(self, ledger: Ledger, digest: str, approval: Record) -> None:
+        """Append the promotion before anybody can claim it, and once however often the task runs."""
+        body = {"use_case": self.use_case, "manifest": digest, "queue": self.promotion_queue, "decision": approval.hash}
+        if not any(record.kind == "promotion" and record.content == body for record in ledger.records()):
+            ledger.append("promotion", body)
 
 
 class ClaimOperator(PromiseOperator):

@@ -1,13 +1,11 @@
 """A task context as Airflow hands one to ``execute``, made of plain fakes that keep what they are told."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
+from tests.governed import governed, home
 
-from airlock import settings as settings_module
+__all__ = ["context", "governed", "home"]
 
 
 class FakeTaskInstance:
@@ -30,21 +28,12 @@ class FakeStateStore(dict[str, Any]):
         self[key] = value
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Point this process's settings at a folder of the test."""
-    for name in settings_module.Settings.__struct_fields__:
-        monkeypatch.delenv(f"AIRLOCK_{name.upper()}", raising=False)
-    monkeypatch.setenv("AIRLOCK_HOME", str(tmp_path))
-    settings_module.settings.cache_clear()
-    yield tmp_path
-    settings_module.settings.cache_clear()
-
-
 def context(task: str = "task", attempt: int = 1, conf: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return a task context."""
+    ti = FakeTaskInstance(task, attempt)
     return {
-        "ti": FakeTaskInstance(task, attempt),
+        "ti": ti,
+        "task_instance": ti,
         "dag_run": SimpleNamespace(conf=conf or {}),
         "task_state_store": FakeStateStore(),
     }

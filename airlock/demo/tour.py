@@ -2,7 +2,6 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from rich.console import Console
@@ -10,12 +9,11 @@ from rich.table import Table
 
 from airlock.demo.airflow_api import AirflowApi
 from airlock.demo.follow import Follower, Step, now
-from airlock.digests import short
-from airlock.errors import IntegrityError, UserError
+from airlock.demo.serving import ask_served, closing_line, ledger_holds
+from airlock.errors import UserError
 from airlock.launcher.credentials import DemoUser
 from airlock.launcher.layout import Layout
 from airlock.settings import Settings, load_settings
-from airlock.stores.artifacts import open_artifacts
 from airlock.stores.database import open_database
 from airlock.stores.gates import GateRequests
 
@@ -29,14 +27,16 @@ def run_demo(use_case: str, *, port: int, keep: bool, console: Console) -> None:
     home = Path(load_settings().home)
     up(home, port_base=port, console=console)
     try:
-        tour(use_case, home, console)
+        steps, line = tour(use_case, home, console)
     finally:
         if not keep:
             down(home, console=console)
+    console.print(table_of(steps))
+    console.print(line, soft_wrap=True)
 
 
-def tour(use_case: str, home: Path, console: Console) -> None:
-    """Take a use case through a stack that is up, and print what came of it."""
+def tour(use_case: str, home: Path, console: Console) -> tuple[list[Step], str]:
+    """Take a use case through a stack that is up; return what ran, and the figures of what serves now."""
     settings = load_settings({"AIRLOCK_HOME": str(home)})
     follower = make_follower(settings, console)
     started = now()
@@ -44,9 +44,10 @@ def tour(use_case: str, home: Path, console: Console) -> None:
     for pipeline in PIPELINES:
         dag = f"{use_case}_{pipeline}"
         follower.follow(dag, run if pipeline == "data" else follower.wait_for_run(dag, started))
-    console.print(table_of(follower.steps))
-    line = closing_line(use_case, settings, follower.gates)
-    console.print(line, soft_wrap=True)
+    served = ask_served(use_case, settings)
+    answer = served.prediction
+    console.print(f"{served.endpoint} says of a sample: {answer.label}, {answer.probability:.0%} sure")
+    return follower.steps, closing_line(served, follower.gates, ledger_holds(settings))
 
 
 def make_follower(settings: Settings, console: Console) -> Follower:
@@ -77,57 +78,3 @@ def table_of(steps: list[Step]) -> Table:
     for step in steps:
         table.add_row(step.dag, step.task, f"{step.seconds:.1f}", "yes, verified" if step.cached else "no")
     return table
-
-
-def closing_line(use_case: str, settings: Settings, gates: int) -> str:
-    """The figures of what serves now: asked of the endpoint, the manifest it names and the ledger."""
-    from airlock.deployment.client import predict
-
-    champion = served(use_case, settings)
-    store = open_artifacts(settings.artifacts)
-    release: dict[str, Any] = msgspec.json.decode(store.read(champion["manifest"]))
-    package = msgspec.convert(release["package"], dict[str, Any])
-    sample = first_sample(settings, package)
-    predictions = sorted((predict(champion["endpoint"], sample) for _ in range(100)), key=lambda one: one.seconds)
-    prediction, p50 = predictions[0], predictions[len(predictions) // 2].seconds * 1000
-    if prediction.manifest != champion["manifest"]:
-        raise IntegrityError(f"The endpoint serves {short(prediction.manifest)}, not {short(champion['manifest'])}.")
-    return (
-        f"prediction: {prediction.label} ({prediction.probability:.2f}) from {champion['endpoint']}\n"
-        f"airlock: served {use_case} {short(champion['manifest'])} accuracy={release['metrics']['accuracy']:.4f} "
-        f"size={release['model']['size']} p50={p50:.2f}ms gates={gates} "
-        f"ledger={'ok' if ledger_holds(settings) else 'BROKEN'}"
-    )
-
-
-def served(use_case: str, settings: Settings) -> dict[str, str]:
-    """Manifest digest and endpoint of what serves a use case now."""
-    from airlock.stores.deployments import Deployments
-
-    champion = Deployments(open_database(settings.database)).champion(use_case)
-    if champion is None:
-        raise UserError(f"Nothing serves {use_case}.")
-    return {"manifest": champion.manifest, "endpoint": champion.endpoint}
-
-
-def ledger_holds(settings: Settings) -> bool:
-    """Whether every record of the ledger verifies."""
-    from airlock.governance.ledger import verify_ledger
-    from airlock.governance.signing import public_keys
-    from airlock.stores.ledger import Ledger
-
-    try:
-        verify_ledger(Ledger(open_database(settings.database)).records(), public_keys(settings.public_keys))
-    except IntegrityError:
-        return False
-    return True
-
-
-def first_sample(settings: Settings, package: dict[str, Any]) -> bytes:
-    """The bytes of the first sample input in a package."""
-    from airlock.references import Artifact
-
-    store = open_artifacts(settings.artifacts)
-    listing = store.listing(msgspec.convert({"ref": "artifact"} | package, Artifact))
-    name = min(name for name in listing if name.startswith("samples/"))
-    return store.read(str(listing[name]["digest"]))

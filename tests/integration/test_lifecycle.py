@@ -1,6 +1,7 @@
 """Real images through the data, model and deployment DAGs of a real Airflow, to a model that answers."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ import psycopg2
 import pytest
 
 from airlock.demo.follow import now
-from airlock.demo.tour import closing_line, served
+from airlock.demo.serving import ask_served, closing_line, ledger_holds
+from airlock.digests import short
 from airlock.governance.manifest import CandidateManifest, ReleaseManifest, chain
 from airlock.launcher.layout import Layout
 from airlock.launcher.status import status, total_memory
@@ -28,6 +30,7 @@ ALL_GATES = {"data", "model", "release"}
 RIGHT = {"data": "data_engineer", "model": "model_validator", "release": "devops_engineer"}
 MAX_IDLE_MIB = 1600
 REFUSED = 403
+LAST_LINE = r"airlock: served digits [0-9a-f]{12} accuracy=0\.\d+ size=\d+ p50=\d+\.\d+ms gates=3 ledger=ok"
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +48,14 @@ def records(stack: Stack, kind: str) -> list[dict[str, object]]:
 
 class TestFirstTime:
     def test_it_ends_with_a_model_that_answers_and_names_its_manifest(self, stack: Stack, digits: Journey) -> None:
-        line = closing_line("digits", stack.settings, digits.gates).splitlines()[-1]
-        assert "ledger=ok" in line
-        assert "gates=3" in line
+        served = ask_served("digits", stack.settings)
+        line = closing_line(served, digits.gates, ledger_holds(stack.settings))
+        assert re.fullmatch(LAST_LINE, line)
+        assert line.startswith(f"airlock: served digits {short(served.manifest)} ")
 
     def test_the_served_model_is_accurate_and_small(self, stack: Stack, digits: Journey) -> None:
         store = open_artifacts(stack.settings.artifacts)
-        manifests = list(chain(store, served("digits", stack.settings)["manifest"]).values())
+        manifests = list(chain(store, ask_served("digits", stack.settings).manifest).values())
         release = next(manifest for manifest in manifests if isinstance(manifest, ReleaseManifest))
         candidate = next(manifest for manifest in manifests if isinstance(manifest, CandidateManifest))
         comparison = json.loads(store.read(release.comparison.digest))
@@ -182,10 +186,11 @@ class TestFashion:
         journey = Journey(stack)
         journey.through("fashion")
         store = open_artifacts(stack.settings.artifacts)
-        manifests = chain(store, served("fashion", stack.settings)["manifest"]).values()
+        manifests = chain(store, ask_served("fashion", stack.settings).manifest).values()
         candidate = next(manifest for manifest in manifests if isinstance(manifest, CandidateManifest))
         assert candidate.metrics["accuracy"] >= 0.72
-        assert "ledger=ok" in closing_line("fashion", stack.settings, journey.gates)
+        assert journey.gates == len(ALL_GATES)
+        assert ledger_holds(stack.settings)
 
 
 class TestOperations:

@@ -1,0 +1,67 @@
+"""The documents say what the code does."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from airflow.sdk import BaseOperator
+
+from airlock.operators import data, deployment, gate, model, promotion
+from airlock.operators.gate import GateOperator
+from airlock.operators.promotion import ClaimOperator, PromoteOperator
+from airlock.operators.step import SubprocessPlace
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = (ROOT / "docs" / "operators.md").read_text()
+STEP_OPERATORS = [
+    operator
+    for module in (data, model, deployment)
+    for _, operator in inspect.getmembers(module, inspect.isclass)
+    if issubclass(operator, SubprocessPlace) and operator is not SubprocessPlace
+]
+OPERATORS = [*STEP_OPERATORS, GateOperator, PromoteOperator, ClaimOperator]
+FACTORIES = {name for module in (data, model, deployment, gate, promotion) for name in vars(module)}
+
+
+def own_arguments(operator: type[BaseOperator]) -> set[str]:
+    declaring = next(kind for kind in operator.__mro__ if "__init__" in vars(kind))
+    return set(inspect.signature(declaring.__init__).parameters) - {"self", "kwargs"}
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=lambda operator: operator.__name__)
+class TestEveryOperator:
+    def test_it_is_in_the_reference_with_every_argument(self, operator: type[BaseOperator]) -> None:
+        section = re.search(rf"### `\w+` · `{operator.__name__}`\n(.*?)(?=\n##|\Z)", REFERENCE, re.DOTALL)
+        assert section is not None
+        assert own_arguments(operator) <= set(re.findall(r"^\| `(\w+)` \|", section[1], re.MULTILINE))
+
+    def test_it_is_used_by_an_example(self, operator: type[BaseOperator]) -> None:
+        factory = re.search(rf"### `(\w+)` · `{operator.__name__}`", REFERENCE)
+        assert factory is not None
+        assert factory[1] in FACTORIES
+        used = "\n".join(path.read_text() for path in (ROOT / "dags" / "digits").glob("*_dag.py"))
+        assert f"{factory[1]}(" in used
+
+
+class TestReadme:
+    README = (ROOT / "README.md").read_text()
+
+    def test_it_fits_its_purpose(self) -> None:
+        assert len(self.README.splitlines()) <= 150
+
+    def test_the_program_in_it_is_the_file_it_names(self) -> None:
+        program = re.search(r"```python\n(.*?)\n```", self.README, re.DOTALL)
+        assert program is not None
+        assert program[1] == (ROOT / "dags" / "digits" / "model_dag.py").read_text().rstrip()
+
+    def test_what_it_links_to_exists(self) -> None:
+        targets = re.findall(r"\]\((?!http)([^)#]+)\)", self.README)
+        assert targets
+        assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_every_benchmark_has_its_figures_written_down() -> None:
+    written = (ROOT / "docs" / "benchmarks.md").read_text()
+    names = {path.name for path in (ROOT / "benchmarks").glob("*.py")} - {"run_all.py", "reporting.py"}
+    assert [name for name in sorted(names) if name not in written] == []

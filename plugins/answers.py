@@ -1,6 +1,7 @@
 """What the guard does with an answer: check it against the gate's policy, sign it, write it ahead, record it."""
 
 import os
+import re
 import time
 from functools import cached_property
 from pathlib import Path
@@ -8,13 +9,15 @@ from typing import Any
 
 import msgspec
 
-from airlock.errors import NotApproved, UserError
-from airlock.governance.decisions import Decision, decision_body
+from airlock.digests import canonical
+from airlock.errors import IntegrityError, NotApproved, UserError
+from airlock.governance.decisions import Decision, decision_body, decision_from
 from airlock.governance.policy import GatePolicy
-from airlock.governance.signing import Signer
+from airlock.governance.signing import Signer, public_keys, verify_signature
 from airlock.hooks.database import DatabaseHook
 from airlock.operators.gate import APPROVE
 from airlock.plugins.identity import Person
+from airlock.settings import settings
 from airlock.stores.gates import GateRequest, GateRequests
 from airlock.stores.ledger import Ledger
 
@@ -42,6 +45,14 @@ class _Payload(msgspec.Struct, kw_only=True):
     params_input: dict[str, Any] = {}
 
 
+class _Sealed(msgspec.Struct, kw_only=True):
+    """A decision as it is written ahead: signed, for whoever can write to the database must not decide."""
+
+    decision: dict[str, Any]
+    key_id: str
+    signature: str
+
+
 class GateAnswers:
     """Answers to gate requests, on the API server's side."""
 
@@ -66,19 +77,38 @@ class GateAnswers:
         :raises NotApproved: the person may not decide here.
         :raises UserError: the answer is not complete or comes too early.
         """
-        request = self.requests.find(
-            target["dag_id"], target["dag_run_id"], target["task_id"], int(target.get("map_index", -1))
-        )
+        request = self.requests.find(*place(target))
         if request is None:
             return None
         decision = self._decision(request, person, body)
-        return Answer(id=self.requests.prepare(request.id, decision_body(decision)), decision=decision)
+        sealed = msgspec.to_builtins(self._sealed(decision))
+        return Answer(id=self.requests.prepare(request.id, sealed), decision=decision)
+
+    def read(self, number: int, request: GateRequest, body: dict[str, Any]) -> Answer:
+        """Read an answer to a request that was written ahead.
+
+        :raises IntegrityError: the API server did not write it, or not for this request.
+        """
+        try:
+            sealed = msgspec.convert(body, _Sealed)
+        except msgspec.ValidationError as error:
+            raise IntegrityError(f"Answer {number} was not written by the API server: {error}.") from error
+        keys = public_keys(settings().public_keys)
+        verify_signature(keys, sealed.key_id, sealed.signature, canonical(sealed.decision))
+        answer = Answer(id=number, decision=decision_from(sealed.decision))
+        if answer.decision.request != request.id:
+            raise IntegrityError(f"Answer {number} was written for request {answer.decision.request}.")
+        return answer
 
     def finish(self, answer: Answer, accepted: bool) -> None:
         """Append an accepted decision to the ledger, or void what was written ahead."""
         if accepted:
             self.ledger.append("decision", decision_body(answer.decision), signer=self.signer)
         self.requests.finish(answer.id, "recorded" if accepted else "void")
+
+    def _sealed(self, decision: Decision) -> _Sealed:
+        body = decision_body(decision)
+        return _Sealed(decision=body, key_id=self.signer.key_id, signature=self.signer.sign(canonical(body)))
 
     def _decision(self, request: GateRequest, person: Person, body: bytes) -> Decision:
         policy = msgspec.convert(request.policy, GatePolicy)
@@ -99,6 +129,18 @@ class GateAnswers:
             comment=comment,
             time=time.time(),
         )
+
+
+def place(target: dict[str, Any]) -> tuple[str, str, str, int]:
+    """DAG, run, task and map index an answer is for.
+
+    :raises UserError: the map index is no number, or a name holds what no database stores.
+    """
+    dag, run, task = (str(target[name]) for name in ("dag_id", "dag_run_id", "task_id"))
+    index = str(target.get("map_index", -1))
+    if not re.fullmatch("-?[0-9]+", index) or "\0" in dag + run + task:
+        raise UserError(f"There is no task {task!r} with map index {index!r}.", hint="Unmapped tasks have -1.")
+    return dag, run, task, int(index)
 
 
 def check_role(request: GateRequest, policy: GatePolicy, person: Person) -> None:
@@ -127,7 +169,7 @@ def read_answer(body: bytes, policy: GatePolicy) -> tuple[str, str]:
     options = [APPROVE, *policy.rework]
     if len(payload.chosen_options) != 1 or payload.chosen_options[0] not in options:
         raise UserError(f"{payload.chosen_options} is no answer to this gate.", hint=f"Choose one of {options}.")
-    comment = str(payload.params_input.get("comment") or "").strip()
+    comment = str(payload.params_input.get("comment") or "").replace("\0", "").strip()
     if policy.comment_required and not comment:
         raise UserError("This gate asks for a comment.", hint="Say why, in the field 'comment'.")
     return payload.chosen_options[0], comment

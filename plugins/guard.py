@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from airlock.errors import AirlockError, InfrastructureError, NotApproved, UserError
+from airlock.errors import AirlockError, InfrastructureError, NotApproved, ResourceError, UserError
 from airlock.plugins.answers import Answer, GateAnswers
 from airlock.plugins.identity import identify
 from airlock.plugins.reconcile import settle
@@ -117,4 +117,5 @@ def _replay(body: bytes) -> Receive:
 def _status(error: AirlockError) -> int:
     if isinstance(error, NotApproved):
         return 403
-    return 503 if isinstance(error, InfrastructureError) else getattr(error, "status", 422)
+    elsewhere = isinstance(error, InfrastructureError | ResourceError)
+    return 503 if elsewhere else getattr(error, "status", 422)

@@ -14,14 +14,21 @@ def get_provider_info() -> dict[str, Any]:
         "versions": [__version__],
         "connection-types": [
             _connection("artifacts", "artifacts.ArtifactsHook", "Artifact store", "s3://bucket/prefix"),
-            _connection("database", "database.DatabaseHook", "Airlock database", "postgresql://user@host/airlock"),
+            _connection(
+                "database",
+                "database.DatabaseHook",
+                "Airlock database",
+                "postgresql://user:password@host/airlock",
+                secret=True,
+            ),
             _connection("serving", "serving.ServingHook", "Model server", "https://models.example.org"),
         ],
         "extra-links": ["airlock.operators.links.StepLink"],
     }
 
 
-def _connection(kind: str, hook: str, title: str, example: str) -> dict[str, Any]:
+def _connection(kind: str, hook: str, title: str, example: str, *, secret: bool = False) -> dict[str, Any]:
+    form: dict[str, Any] = {"type": ["string", "null"]}
     return {
         "connection-type": f"airlock_{kind}",
         "hook-class-name": f"airlock.hooks.{hook}",
@@ -31,5 +38,5 @@ def _connection(kind: str, hook: str, title: str, example: str) -> dict[str, Any
             "relabeling": {},
             "placeholders": {"uri": example},
         },
-        "conn-fields": {"uri": {"label": "URI", "schema": {"type": ["string", "null"]}}},
+        "conn-fields": {"uri": {"label": "URI", "schema": form | ({"format": "password"} if secret else {})}},
     }

@@ -1,6 +1,7 @@
 """What Airlock's hooks share: an address, from an Airflow connection when one is named, else from the settings."""
 
 from typing import ClassVar
+from urllib.parse import urlsplit, urlunsplit
 
 from airflow.sdk import BaseHook
 
@@ -27,4 +28,10 @@ class AddressHook(BaseHook):
         if self.conn_id is None:
             return str(getattr(settings(), self.setting))
         connection = self.get_connection(self.conn_id)
-        return str(connection.extra_dejson.get("uri") or connection.get_uri())
+        return str(connection.extra_dejson.get("uri") or readable(connection.get_uri()))
+
+
+def readable(uri: str) -> str:
+    """Undo Airflow's encoding of the slashes in a connection's path: ``s3://bucket/a%2Fb``."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(path=parts.path.replace("%2F", "/")))

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from airlock.digests import digest_bytes
+from airlock.digests import digest_bytes, digest_file
 
 
 class GitHook:
@@ -16,17 +16,24 @@ class GitHook:
         self.folder = Path(path).resolve().parent
 
     def describe(self) -> dict[str, str]:
-        """Return ``commit`` (sha) and ``dirty`` (digest of the difference to it, empty when clean)."""
+        """Return ``commit`` (sha) and ``dirty`` (digest of what differs or is not in it, empty when clean)."""
         commit = self._git("rev-parse", "HEAD")
         if not commit:
             return {"commit": "", "dirty": ""}
-        difference = self._git("diff", "HEAD", "--", ".")
-        return {"commit": commit.strip(), "dirty": digest_bytes(difference.encode()) if difference else ""}
+        difference = self._git("diff", "--no-ext-diff", "HEAD", "--", ".") + self._untracked()
+        return {"commit": commit.decode().strip(), "dirty": digest_bytes(difference) if difference else ""}
 
-    def _git(self, *arguments: str) -> str:
+    def _untracked(self) -> bytes:
+        listing = self._git("ls-files", "--others", "--exclude-standard", "--exclude=__pycache__/", "-z")
+        names = sorted(listing.decode(errors="surrogateescape").split("\0"))
+        files = [name for name in names if (self.folder / name).is_file()]  # not a repository inside, not a dead link
+        lines = [f"{digest_file(self.folder / name)} {name}\n" for name in files]
+        return "".join(lines).encode(errors="surrogateescape")
+
+    def _git(self, *arguments: str) -> bytes:
         command = ["git", "-C", str(self.folder), *arguments]
         try:
-            answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+            answer = subprocess.run(command, capture_output=True, check=False, timeout=30)
         except FileNotFoundError:
-            return ""
-        return answer.stdout if answer.returncode == 0 else ""
+            return b""
+        return answer.stdout if answer.returncode == 0 else b""

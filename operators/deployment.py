@@ -15,15 +15,24 @@ class PackageStep(StepOperator):
     :param model: the compressed model.
     :param comparison: its figures against the original.
     :param licence: path of the licence of model and sample data.
+    :param licences: their SPDX names, ``{"code": …, "data": …}``.
     """
 
     step = "package"
     files = ("licence",)
-    template_fields: Sequence[str] = ("use_case", "manifest", "model", "comparison", "licence")
+    template_fields: Sequence[str] = ("use_case", "manifest", "model", "comparison", "licence", "licences")
     operator_extra_links = (MANIFEST,)
 
     def __init__(
-        self, *, use_case: str, manifest: Any, model: Any, comparison: Any, licence: str | None = None, **kwargs: Any
+        self,
+        *,
+        use_case: str,
+        manifest: Any,
+        model: Any,
+        comparison: Any,
+        licence: str | None = None,
+        licences: dict[str, str] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.use_case = use_case
@@ -31,6 +40,7 @@ class PackageStep(StepOperator):
         self.model = model
         self.comparison = comparison
         self.licence = licence
+        self.licences = licences or {}
 
 
 class ContractTestStep(StepOperator):
@@ -57,17 +67,19 @@ class DeployStep(StepOperator):
 
     :param manifest: the release manifest.
     :param gate: name of the gate whose approval is required.
+    :param timeout: seconds until the endpoint must answer.
     """
 
     step = "deploy"
-    template_fields: Sequence[str] = ("use_case", "manifest", "gate")
+    template_fields: Sequence[str] = ("use_case", "manifest", "gate", "timeout")
     operator_extra_links = (ENDPOINT, MANIFEST)
 
-    def __init__(self, *, use_case: str, manifest: Any, gate: str, **kwargs: Any) -> None:
+    def __init__(self, *, use_case: str, manifest: Any, gate: str, timeout: float = 120.0, **kwargs: Any) -> None:
         super().__init__(**({"cache": False} | kwargs))
         self.use_case = use_case
         self.manifest = manifest
         self.gate = gate
+        self.timeout = timeout
 
 
 class SmokeTestStep(StepOperator):
@@ -75,16 +87,18 @@ class SmokeTestStep(StepOperator):
 
     :param endpoint: URL of the deployed model.
     :param manifest: the release manifest it must name in its answers.
+    :param requests: how many are timed.
     """
 
     step = "smoke_test"
-    template_fields: Sequence[str] = ("endpoint", "manifest")
+    template_fields: Sequence[str] = ("endpoint", "manifest", "requests")
     operator_extra_links = (ENDPOINT,)
 
-    def __init__(self, *, endpoint: Any, manifest: Any, **kwargs: Any) -> None:
+    def __init__(self, *, endpoint: Any, manifest: Any, requests: int = 200, **kwargs: Any) -> None:
         super().__init__(**({"cache": False} | kwargs))
         self.endpoint = endpoint
         self.manifest = manifest
+        self.requests = requests
 
 
 class PackageOperator(SubprocessPlace, PackageStep):

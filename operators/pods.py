@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 CONTAINER_USER = 10001
+OF_THE_WORKER = ("AIRLOCK_HOME", "AIRLOCK_PROFILES")
+"""Paths that mean nothing in a pod; its image has a home of its own."""
 
 
 class StepPod(KubernetesPodOperator):
@@ -94,7 +96,8 @@ def shared_memory(chosen: Profile) -> dict[str, Any]:
 
 def pod_environment() -> dict[str, str]:
     """What a pod is told: where the stores are, and how to reach S3. Nothing else of the worker's environment."""
-    return {name: value for name, value in step_environment().items() if name.startswith(("AIRLOCK_", "AWS_"))}
+    told = {name: value for name, value in step_environment().items() if name.startswith(("AIRLOCK_", "AWS_"))}
+    return {name: value for name, value in told.items() if name not in OF_THE_WORKER}
 
 
 class IngestPodOperator(PodPlace, data.IngestStep):

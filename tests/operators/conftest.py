@@ -3,9 +3,11 @@
 from types import SimpleNamespace
 from typing import Any
 
+from airflow.sdk.execution_time.comms import OKResponse
+
 from tests.governed import governed, home
 
-__all__ = ["context", "governed", "home"]
+__all__ = ["FakeSupervisor", "context", "governed", "home"]
 
 
 class FakeTaskInstance:
@@ -26,6 +28,18 @@ class FakeStateStore(dict[str, Any]):
 
     def set(self, key: str, value: Any) -> None:
         self[key] = value
+
+
+class FakeSupervisor:
+    """Takes the requests that a task sends to its supervisor."""
+
+    def __init__(self) -> None:
+        self.reply: Any = OKResponse(ok=True)
+        self.sent: list[Any] = []
+
+    def send(self, message: Any) -> Any:
+        self.sent.append(message)
+        return self.reply
 
 
 def context(task: str = "task", attempt: int = 1, conf: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from airflow.providers.standard.operators import hitl
 from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped, ErrorType, TaskAwaitingInput
 from airflow.sdk.execution_time import task_runner
-from airflow.sdk.execution_time.comms import ErrorResponse, OKResponse, TriggerDagRun
+from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
 
 from airlock.digests import digest_bytes, short
 from airlock.errors import InfrastructureError, NotApproved, UserError
@@ -17,7 +17,7 @@ from airlock.operators.gate import GateOperator, gate
 from airlock.references import Artifact
 from airlock.stores.gates import GateRequest
 from tests.governed import Governed
-from tests.operators.conftest import context
+from tests.operators.conftest import FakeSupervisor, context
 
 REWORK = {"Clean again": ("digits_data", "clean")}
 ANSWERED = {"chosen_options": ["Approve"], "params_input": {}, "timedout": False}
@@ -28,18 +28,6 @@ class ImpatientGate(GateOperator):
 
     def wait_for_decision(self, request: GateRequest, seconds: float = 0.3) -> Any:
         return super().wait_for_decision(request, seconds)
-
-
-class FakeSupervisor:
-    """Takes the requests that a task sends to its supervisor."""
-
-    def __init__(self) -> None:
-        self.reply: Any = OKResponse(ok=True)
-        self.sent: list[Any] = []
-
-    def send(self, message: Any) -> Any:
-        self.sent.append(message)
-        return self.reply
 
 
 @pytest.fixture

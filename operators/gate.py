@@ -86,7 +86,7 @@ class GateOperator(NamedOutputs, HITLOperator):
         super().__init__(
             subject=f"{use_case}: {gate} gate, for a {role}",
             options=[APPROVE, *self.policy.rework],
-            params={"comment": Param("", type="string", title="Comment", description="Kept with the decision.")},
+            params={"comment": comment_field(required=comment_required)},
             response_timeout=response_timeout,
             **kwargs,
         )
@@ -186,6 +186,12 @@ class GateOperator(NamedOutputs, HITLOperator):
                 )
             time.sleep(0.2)
         return found
+
+
+def comment_field(*, required: bool) -> Param:
+    """The form's comment; Airflow's page does not let go of the form before a required one is filled in."""
+    types = "string" if required else ["string", "null"]
+    return Param("" if required else None, type=types, title="Comment", description="Kept with the decision.")
 
 
 def sentence(decision: Decision) -> str:

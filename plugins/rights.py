@@ -14,6 +14,7 @@ SEEN = (
     "DAG Runs",
     "DAG Versions",
     "DAG Code",
+    "DAG Dependencies",  # the graph of a DAG asks for it
     "DAG Warnings",
     "Task Instances",
     "Task Logs",

@@ -1,9 +1,9 @@
-"""Chains of ten trivial tasks: bare ones, steps that run, and steps whose verified result is reused."""
+"""Chains of ten trivial steps: one that runs them, one that reuses their verified results."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG
 
 from airlock.operators.step import StepOperator, SubprocessPlace
 
@@ -21,20 +21,9 @@ class NothingOperator(SubprocessPlace, StepOperator):
         self.value = value
 
 
-@task
-def bare(value: int) -> int:
-    """Give the number back, as the step does."""
-    return value
-
-
-with DAG("overhead_bare", schedule=None, catchup=False):
-    last: Any = 0
-    for _ in range(LENGTH):
-        last = bare(last)
-
 for name, cached in (("overhead_steps", False), ("overhead_cached", True)):
     with DAG(name, schedule=None, catchup=False):
-        last = 0
+        last: Any = 0
         for number in range(LENGTH):
             step = NothingOperator(task_id=f"step_{number}", value=last, cache=cached)
             last = step["value"]

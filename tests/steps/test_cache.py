@@ -1,5 +1,6 @@
 """The cache: reuse only what was found and verified, and say why not."""
 
+import ast
 from pathlib import Path
 
 import msgspec
@@ -9,6 +10,7 @@ from airlock.settings import Settings
 from airlock.steps import source
 from airlock.steps.cache import StepCache, key_of
 from airlock.steps.contract import Result, RunInfo, Spec
+from airlock.steps.registry import STEPS
 from airlock.steps.source import reachable, source_digest
 from airlock.stores.artifacts import ArtifactStore, open_artifacts
 from airlock.stores.verification import Verifier
@@ -85,21 +87,39 @@ class TestSourceDigest:
         assert "airlock.data.ingestion" in modules
         assert "airlock.steps.train" not in modules
 
-    def test_a_comment_changes_nothing_and_code_does(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_code_that_the_step_reaches_changes_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         package = tmp_path / "sample_steps"
         package.mkdir()
         (package / "__init__.py").touch()
         helper, step = package / "helper.py", package / "step.py"
-        step.write_text("from sample_steps.helper import add\n")
+        step.write_text("from sample_steps import (\n    helper,  # adds\n)\n")
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.setattr(source, "module_name", lambda _step: "sample_steps.step")
 
         def digest(code: str) -> str:
             helper.write_text(code)
-            for cached in (source_digest, source._parsed, source._package_root):
-                cached.cache_clear()
+            source_digest.cache_clear()
+            source._package_root.cache_clear()
             return source_digest("step")
 
         before = digest("def add(a, b):\n    return a + b\n")
-        assert digest("# sums\ndef add(a, b):\n    return a + b\n") == before
+        assert digest("def add(a, b):\n    return a + b\n") == before
         assert digest("def add(a, b):\n    return a - b\n") != before
+
+    @pytest.mark.parametrize("step", STEPS)
+    def test_it_finds_every_module_that_importing_would(self, step: str) -> None:
+        """Checked against Python's own parser, for every step there is."""
+        for path in reachable(f"airlock.steps.{step}").values():
+            parsed = {
+                name
+                for node in ast.walk(ast.parse(path.read_bytes()))
+                for name in (
+                    [alias.name for alias in node.names]
+                    if isinstance(node, ast.Import)
+                    else [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+                    if isinstance(node, ast.ImportFrom)
+                    else []
+                )
+                if name.startswith("airlock.")
+            }
+            assert parsed <= set(source._imports(path.read_bytes())), path

@@ -20,7 +20,7 @@ from airlock.launcher.stack import down, up
 from airlock.settings import load_settings
 
 HERE = Path(__file__).parent
-ROUNDS = 5
+ROUNDS = 9
 CHAINS = ("overhead_bare", "overhead_steps", "overhead_cached")
 PORT = 8780
 

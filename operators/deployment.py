@@ -5,7 +5,8 @@ from typing import Any
 
 from airlock.operators.compute import by_compute
 from airlock.operators.links import ENDPOINT, MANIFEST, REPORT
-from airlock.operators.step import StepOperator, SubprocessPlace
+from airlock.operators.processes import SubprocessPlace
+from airlock.operators.step import StepOperator
 
 
 class PackageStep(StepOperator):

@@ -9,7 +9,7 @@ from kubernetes.client import models as k8s
 from airlock import progress
 from airlock.operators import data, deployment, model
 from airlock.operators.compute import Profile, profile
-from airlock.operators.step import step_environment
+from airlock.operators.environment import step_environment
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -1,9 +1,5 @@
 """The operator side of the step contract: a spec out, a verified result in, and task history people can read."""
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +9,6 @@ import msgspec
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from airlock import progress
 from airlock.errors import AirlockError, InfrastructureError
 from airlock.operators.outputs import NamedOutputs
 from airlock.operators.summary import headline, summary
@@ -133,54 +128,6 @@ class StepOperator(NamedOutputs, BaseOperator):
                 hint="Read the log above; a retry starts it again.",
             )
         return decode_result(data, spec.result)
-
-
-class SubprocessPlace:
-    """Runs a step as a child of the worker, in a process group of its own."""
-
-    step: ClassVar[str]
-    _process: subprocess.Popen[str] | None = None
-
-    def run_step(self, context: "Context", document: str) -> str:
-        """Run ``python -m airlock.steps`` and pass its lines on."""
-        command = [sys.executable, "-u", "-m", "airlock.steps", self.step, "--spec", document]
-        with subprocess.Popen(
-            command,
-            env=step_environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        ) as self._process:
-            for line in self._process.stdout or ():
-                self.on_line(context, line.rstrip())
-        return _ending(self._process.returncode)
-
-    def on_line(self, context: "Context", line: str) -> None:
-        """Log a line; progress is also kept where the console finds it."""
-        state = progress.parse(line)
-        self.log.info("%s", state or line)  # type: ignore[attr-defined]
-        if state and "task_state_store" in context:
-            context["task_state_store"].set("progress", msgspec.to_builtins(state))
-
-    def on_kill(self) -> None:
-        """Kill the step and everything it started."""
-        if self._process and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-
-
-def _ending(status: int) -> str:
-    if status >= 0:
-        return f"ended with status {status}"
-    return f"was killed by {signal.Signals(-status).name}"
-
-
-def step_environment() -> dict[str, str]:
-    """The worker's environment plus the settings, less what a step has no business with."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW__", "_AIRFLOW"))}
-    inherited.pop("AIRLOCK_SIGNING_KEY_FILE", None)
-    return inherited | settings().environment()
 
 
 def run_info(context: "Context") -> RunInfo:

@@ -10,12 +10,13 @@ from airlock.launcher.environment import child_environment
 from airlock.launcher.layout import Layout, Ports
 from airlock.launcher.readiness import airflow_beats, answers
 from airlock.settings import Settings
+from airlock.steps.process import host_answers
 
 POSTGRES = "postgres"
 TRIGGERER = "triggerer"
 AIRFLOW = "airflow"
 COMPONENTS = ("api-server", "scheduler", "dag-processor", TRIGGERER)
-NAMES = (*COMPONENTS, "mlflow", "reconciler")
+NAMES = (*COMPONENTS, "mlflow", "reconciler", "step-host")
 SIGNING_KEY = "AIRLOCK_SIGNING_KEY_FILE"
 
 
@@ -57,7 +58,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
 
 def declare(needs: Needs) -> list[Service]:
     """Return the services in the order in which they start."""
-    return [*airflow(needs), mlflow(needs), reconciler(needs)]
+    return [*airflow(needs), mlflow(needs), reconciler(needs), step_host(needs)]
 
 
 def mlflow(needs: Needs) -> Service:
@@ -99,6 +100,17 @@ def bootstrap(needs: Needs) -> Service:
     """A job: Airflow's database, roles and demo users in one process."""
     job = _job(needs, "bootstrap", "airlock.plugins.bootstrap", str(needs.layout.demo_users))
     return msgspec.structs.replace(job, environment=job.environment | {"AIRFLOW__FAB__UPDATE_FAB_PERMS": "True"})
+
+
+def step_host(needs: Needs) -> Service:
+    """Forks the steps of local tasks."""
+    return Service(
+        name="step-host",
+        command=_python("airlock.steps.host"),
+        environment=child_environment(needs.settings),
+        cwd=needs.layout.run,
+        ready=lambda _started: host_answers(needs.settings.home),
+    )
 
 
 def reconciler(needs: Needs) -> Service:

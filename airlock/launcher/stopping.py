@@ -12,7 +12,7 @@ from airlock.launcher.starting import process_of
 
 # Each row is stopped at once, one row after the other. A running task is cut off: its result is written whole or not.
 ROWS = (
-    ("api-server", "scheduler", "triggerer", "dag-processor", "bootstrap"),
+    ("api-server", "scheduler", "triggerer", "dag-processor", "bootstrap", "step-host"),
     ("reconciler", "mlflow"),
 )
 GRACE = 5.0

@@ -5,7 +5,8 @@ from typing import Any
 
 from airflow.sdk import DAG
 
-from airlock.operators.step import StepOperator, SubprocessPlace
+from airlock.operators.processes import SubprocessPlace
+from airlock.operators.step import StepOperator
 
 LENGTH = 10
 

@@ -9,8 +9,8 @@ from airflow.sdk import BaseOperator
 
 from airlock.operators import data, deployment, gate, model, promotion
 from airlock.operators.gate import GateOperator
+from airlock.operators.processes import SubprocessPlace
 from airlock.operators.promotion import ClaimOperator, PromoteOperator
-from airlock.operators.step import SubprocessPlace
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs" / "operators.md").read_text()

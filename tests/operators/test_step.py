@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from airlock.operators.step import StepOperator, SubprocessPlace
+from airlock.operators.processes import SubprocessPlace
+from airlock.operators.step import StepOperator
 from airlock.stores.artifacts import open_artifacts
 from tests.operators.conftest import context
 

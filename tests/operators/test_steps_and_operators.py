@@ -6,7 +6,8 @@ import pytest
 from airflow.sdk import BaseOperator
 
 from airlock.operators import data, deployment, model, pods
-from airlock.operators.step import StepOperator, SubprocessPlace
+from airlock.operators.processes import SubprocessPlace
+from airlock.operators.step import StepOperator
 from airlock.steps.registry import STEPS, load_step
 
 OPERATORS = [

@@ -15,7 +15,8 @@ from airlock.launcher.ports import HOST
 
 AUTH_MANAGER = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
-PARALLELISM = 4
+WORKERS = 10
+TASKS_AT_ONCE = 4
 
 Sections = dict[str, dict[str, str]]
 
@@ -50,8 +51,11 @@ def _sections(layout: Layout, ports: Ports, secrets: Secrets, database: str, dag
             "auth_manager": AUTH_MANAGER,
             "execution_api_server_url": f"{url}/execution/",
             "executor": "LocalExecutor",
-            "parallelism": str(PARALLELISM),  # that many workers are forked at once, busy or not
-            "max_active_tasks_per_dag": str(PARALLELISM),
+            # A worker is busy until its supervisor notices that the task's process has ended, so there are more of them
+            # than tasks; all are forked at once and cost 8 to 25 MB each.
+            "parallelism": str(WORKERS),
+            "default_pool_task_slot_count": str(TASKS_AT_ONCE),
+            "max_active_tasks_per_dag": str(TASKS_AT_ONCE),
             "dags_folder": str(dags or packaged_dags()),
             "dags_are_paused_at_creation": "False",
             "load_examples": "False",
@@ -73,6 +77,9 @@ def _sections(layout: Layout, ports: Ports, secrets: Secrets, database: str, dag
             "refresh_interval": "30",
         },
         # Nothing wakes the scheduler when a task ends: at Airflow's default of 1 s a step costs 1.2 s, at 0.1 s 0.4 s.
+        # A supervisor that looks a moment too early sleeps this long before it sees that its task has ended: at the
+        # default of 5 s all workers sleep after a few quick tasks, and gates are answered before they are parked.
+        "workers": {"min_heartbeat_interval": "1"},
         "scheduler": {"scheduler_idle_sleep_time": "0.1", "use_job_schedule": "True"},
         "logging": {
             "base_log_folder": str(layout.airflow / "logs"),

@@ -6,7 +6,7 @@ export AIRLOCK_HOME ?= $(CURDIR)/.airlock
 # Bytecode halves Airflow's start-up; some container images switch it off.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo up down status test soak bench lint clean
+.PHONY: demo up down status test bench lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/airlock demo
@@ -23,10 +23,7 @@ status:
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
 
-soak: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m soak
-
-bench: $(VENV)/.installed-dev
+bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/run_all.py
 
 lint: $(VENV)/.installed-dev
@@ -42,6 +39,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --compile-bytecode --config-settings editable_mode=compat -e '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --compile-bytecode --config-settings editable_mode=compat -e '.[bench]'
 	@touch $@
 
 clean:

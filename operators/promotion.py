@@ -17,6 +17,7 @@ from airlock.hooks.database import DatabaseHook
 from airlock.operators.links import MANIFEST
 from airlock.operators.outputs import NamedOutputs
 from airlock.operators.step import rework_of
+from airlock.operators.trigger import start_run
 from airlock.references import Artifact
 from airlock.settings import settings
 from airlock.stores.ledger import Ledger, Record
@@ -141,9 +142,13 @@ class ClaimOperator(PromiseOperator):
         return None
 
     def _claimed(self, dag: str, run: str) -> str:
-        item = PromotionQueue(DatabaseHook().get_conn()).claim(self.promotion_queue, dag, run)
+        queue = PromotionQueue(DatabaseHook().get_conn())
+        item = queue.claim(self.promotion_queue, dag, run)
         if item is None:
             raise AirflowSkipException(f"Nothing waits in the promotion queue {self.promotion_queue}.")
+        # Airflow may wake this DAG once for several asset events: whoever is left in the queue gets a run of its own.
+        if left := queue.waiting(self.promotion_queue):
+            start_run(dag, f"queue__{left[0].id}", {}, f"More than one manifest waited in {self.promotion_queue}.")
         return item.manifest
 
 

@@ -1,4 +1,4 @@
-"""Starts the DAG run that a rejection names."""
+"""Starts DAG runs from a task: the one a rejection names, the one that still has work in its queue."""
 
 from typing import Any
 
@@ -21,7 +21,11 @@ def start_rework(rework: Rework, decision: Decision, chain: list[str], run_id: s
     conf: dict[str, Any] = {
         "rework": {"step": rework.step, "gate": decision.gate, "note": decision.comment, "chain": chain}
     }
-    request = TriggerDagRun(dag_id=rework.dag, run_id=run_id, conf=conf, note=note)
-    reply = task_runner.SUPERVISOR_COMMS.send(request)
+    start_run(rework.dag, run_id, conf, note)
+
+
+def start_run(dag: str, run_id: str, conf: dict[str, Any], note: str) -> None:
+    """Start a run of a DAG, once for a run id."""
+    reply = task_runner.SUPERVISOR_COMMS.send(TriggerDagRun(dag_id=dag, run_id=run_id, conf=conf, note=note))
     if isinstance(reply, ErrorResponse) and reply.error is not ErrorType.DAGRUN_ALREADY_EXISTS:
-        raise InfrastructureError(f"{rework.dag} could not be started: {reply.detail}.", hint="Trigger it by hand.")
+        raise InfrastructureError(f"{dag} could not be started: {reply.detail}.", hint="Trigger it by hand.")

@@ -3,6 +3,8 @@
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import OKResponse
 
 from tests.governed import governed, home
@@ -40,6 +42,14 @@ class FakeSupervisor:
     def send(self, message: Any) -> Any:
         self.sent.append(message)
         return self.reply
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch) -> FakeSupervisor:
+    """Stand in for the task's supervisor."""
+    fake = FakeSupervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", fake, raising=False)
+    return fake
 
 
 def context(task: str = "task", attempt: int = 1, conf: dict[str, Any] | None = None) -> dict[str, Any]:

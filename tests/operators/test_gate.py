@@ -8,7 +8,6 @@ import pytest
 from airflow.providers.standard.operators import hitl
 from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped, ErrorType, TaskAwaitingInput
-from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
 
 from airlock.digests import digest_bytes, short
@@ -36,13 +35,6 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     questions: list[dict[str, Any]] = []
     monkeypatch.setattr(hitl, "upsert_hitl_detail", lambda **question: questions.append(question))
     return questions
-
-
-@pytest.fixture
-def supervisor(monkeypatch: pytest.MonkeyPatch) -> FakeSupervisor:
-    fake = FakeSupervisor()
-    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", fake, raising=False)
-    return fake
 
 
 @pytest.fixture

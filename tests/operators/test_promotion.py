@@ -12,7 +12,7 @@ from airlock.references import Artifact
 from airlock.stores.ledger import Ledger
 from airlock.stores.queue import PromotionQueue
 from tests.governed import Governed
-from tests.operators.conftest import context
+from tests.operators.conftest import FakeSupervisor, context
 
 QUEUE = "digits/model"
 
@@ -115,10 +115,27 @@ class TestClaiming:
         promoting(manifest).execute(context("promote"))
         return manifest
 
-    def test_runs_take_them_in_order_and_a_retry_takes_the_same(self, governed: Governed) -> None:
+    def test_runs_take_them_in_order_and_a_retry_takes_the_same(
+        self, governed: Governed, supervisor: FakeSupervisor
+    ) -> None:
         first, second = self.queued(governed), self.queued(governed)
         taken = [claiming().execute(in_run(run))["manifest"] for run in ("one", "two", "one")]
         assert taken == [msgspec.to_builtins(manifest) for manifest in (first, second, first)]
+
+    def test_one_wake_up_for_two_approvals_still_serves_both(
+        self, governed: Governed, supervisor: FakeSupervisor
+    ) -> None:
+        self.queued(governed)
+        self.queued(governed)
+        claiming().execute(in_run("one"))
+        (left,) = governed.queue.waiting(QUEUE)
+        (started,) = supervisor.sent
+        assert (started.dag_id, started.run_id) == ("digits_model", f"queue__{left.id}")
+
+    def test_the_last_in_the_queue_starts_no_further_run(self, governed: Governed, supervisor: FakeSupervisor) -> None:
+        self.queued(governed)
+        claiming().execute(in_run("one"))
+        assert supervisor.sent == []
 
     def test_nothing_waits_and_the_run_skips(self, governed: Governed) -> None:
         with pytest.raises(AirflowSkipException, match="Nothing waits in the promotion queue digits/model"):

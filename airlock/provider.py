@@ -21,6 +21,7 @@ def get_provider_info() -> dict[str, Any]:
                 "postgresql://user:password@host/airlock",
                 secret=True,
             ),
+            _connection("tracking", "tracking.TrackingHook", "MLflow tracking server", "https://mlflow.example.org"),
             _connection("serving", "serving.ServingHook", "Model server", "https://models.example.org"),
         ],
         "extra-links": ["airlock.operators.links.StepLink"],

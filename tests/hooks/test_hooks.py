@@ -19,12 +19,18 @@ from airlock.hooks.artifacts import ArtifactsHook
 from airlock.hooks.database import DatabaseHook
 from airlock.hooks.git import GitHook
 from airlock.hooks.serving import ServingHook
+from airlock.hooks.tracking import TrackingHook
 from airlock.provider import get_provider_info
 from tests.governed import Governed, governed, home
 
 __all__ = ["governed", "home"]
 
-HOOKS = {"airlock_artifacts": ArtifactsHook, "airlock_database": DatabaseHook, "airlock_serving": ServingHook}
+HOOKS = {
+    "airlock_artifacts": ArtifactsHook,
+    "airlock_database": DatabaseHook,
+    "airlock_tracking": TrackingHook,
+    "airlock_serving": ServingHook,
+}
 DSN = "postgresql://app:p%2Fw@db.example.org:5433/airlock?sslmode=require"
 
 
@@ -33,6 +39,7 @@ class TestAddress:
         assert DatabaseHook().get_conn().dsn == governed.database.dsn
         assert ArtifactsHook().get_conn().read(governed.manifest().digest)
         assert ServingHook().get_conn() == "http://127.0.0.1:9"
+        assert TrackingHook().get_conn().url == "http://127.0.0.1:9"
 
     @pytest.mark.parametrize("uri", ["s3://bucket/prefix/deeper", "file:///var/lib/artifacts", DSN])
     def test_the_form_of_a_connection_holds_it(self, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:

@@ -133,7 +133,7 @@ class TestProvider:
         manager = ProvidersManager()
         fields = manager.connection_form_widgets
         hidden = {kind: fields[f"extra__{kind}__uri"].is_sensitive for kind in HOOKS}
-        assert hidden == {"airlock_artifacts": False, "airlock_database": True, "airlock_serving": False}
+        assert [kind for kind in hidden if hidden[kind]] == ["airlock_database"]
         assert all("password" in manager.field_behaviours[kind]["hidden_fields"] for kind in HOOKS)
 
     @pytest.mark.parametrize("group", ["airflow.plugins", "apache_airflow_provider", "console_scripts"])

@@ -5,11 +5,10 @@
 """
 
 import json
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from airlock.digests import PREFIX, canonical, digest_file, short
+from airlock.digests import PREFIX, canonical, digest_bytes, digest_file, short
 from airlock.errors import IntegrityError, UserError
 from airlock.references import Artifact
 from airlock.stores.objects import Objects, open_objects
@@ -26,10 +25,10 @@ class ArtifactStore:
 
     def put(self, data: bytes, media_type: str = "application/octet-stream") -> Artifact:
         """Store bytes."""
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(data)
-            file.flush()
-            return self.put_file(Path(file.name), media_type)
+        digest = digest_bytes(data)
+        if not self.objects.create(_key(digest), data) and self.objects.digest(_key(digest)) != digest:
+            self.objects.replace(_key(digest), data)
+        return Artifact(digest=digest, size=len(data), kind="file", media_type=media_type)
 
     def put_file(self, path: Path, media_type: str = "application/octet-stream") -> Artifact:
         """Store a file. An object that is already there is checked, and replaced if it was damaged."""
@@ -52,8 +51,9 @@ class ArtifactStore:
 
     def read(self, digest: str) -> bytes:
         """Return an artifact's bytes, verified."""
-        with tempfile.TemporaryDirectory() as folder:
-            return self._fetch_file(digest, Path(folder) / "object").read_bytes()
+        data = self.objects.read(_key(digest))
+        _require(digest, None if data is None else digest_bytes(data))
+        return data or b""
 
     def fetch(self, artifact: Artifact, target: Path) -> Path:
         """Copy an artifact to a path (for a tree: a folder), verified; return the path."""
@@ -83,10 +83,7 @@ class ArtifactStore:
 
     def create_document(self, name: str, data: bytes) -> bool:
         """Write a document that must not exist yet; return whether this call wrote it."""
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(data)
-            file.flush()
-            return self.objects.create(f"documents/{safe_relative(name)}", Path(file.name))
+        return self.objects.create(f"documents/{safe_relative(name)}", data)
 
     def replace_document(self, name: str, data: bytes) -> None:
         """Write a document that is only a hint; the last writer wins."""
@@ -94,9 +91,7 @@ class ArtifactStore:
 
     def document(self, name: str) -> bytes | None:
         """Return a document's bytes, ``None`` when there is none."""
-        with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder) / "document"
-            return target.read_bytes() if self.objects.fetch(f"documents/{safe_relative(name)}", target) else None
+        return self.objects.read(f"documents/{safe_relative(name)}")
 
     def documents(self, prefix: str) -> Iterator[str]:
         """Yield the names of the documents below a prefix, sorted."""

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -25,14 +26,17 @@ if TYPE_CHECKING:
 class Objects(Protocol):
     """Keys (relative, ``/``-separated) to whole objects."""
 
-    def create(self, key: str, source: Path) -> bool:
-        """Copy a file to a key that must not exist; return whether this call created it."""
+    def create(self, key: str, source: Path | bytes) -> bool:
+        """Write a file or bytes to a key that must not exist; return whether this call created it."""
 
     def replace(self, key: str, data: bytes) -> None:
         """Write a small object atomically; the last writer wins."""
 
     def fetch(self, key: str, target: Path) -> bool:
         """Copy an object to a file; return ``False`` when there is none."""
+
+    def read(self, key: str) -> bytes | None:
+        """Return a small object's bytes, ``None`` when there is none."""
 
     def digest(self, key: str) -> str | None:
         """Return the digest of an object's bytes, read where it lies; ``None`` when there is none."""
@@ -47,12 +51,15 @@ class FileObjects:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def create(self, key: str, source: Path) -> bool:
+    def create(self, key: str, source: Path | bytes) -> bool:
         target = self.root / key
         if target.exists():
             return False
         with self._staged(target) as staged:
-            shutil.copyfile(source, staged)
+            if isinstance(source, bytes):
+                staged.write_bytes(source)
+            else:
+                shutil.copyfile(source, staged)
             try:
                 os.link(staged, target)
             except FileExistsError:
@@ -71,6 +78,12 @@ class FileObjects:
             return False
         shutil.copyfile(source, target)
         return True
+
+    def read(self, key: str) -> bytes | None:
+        try:
+            return (self.root / key).read_bytes()
+        except (FileNotFoundError, IsADirectoryError):
+            return None
 
     def digest(self, key: str) -> str | None:
         try:
@@ -131,10 +144,11 @@ class S3Objects:
         self.bucket = bucket
         self.prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
 
-    def create(self, key: str, source: Path) -> bool:
+    def create(self, key: str, source: Path | bytes) -> bool:
         if self._exists(key):  # the condition below decides; this saves sending the body
             return False
-        with self._asking("write", key), source.open("rb") as body:
+        opened = BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+        with self._asking("write", key), opened as body:
             try:
                 self.client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=body, IfNoneMatch="*")
             except self.client.exceptions.ClientError as error:
@@ -156,6 +170,15 @@ class S3Objects:
                     return False
                 raise
         return True
+
+    def read(self, key: str) -> bytes | None:
+        with self._asking("read", key):
+            try:
+                return self.client.get_object(Bucket=self.bucket, Key=self.prefix + key)["Body"].read()
+            except self.client.exceptions.ClientError as error:
+                if _status(error) == 404:
+                    return None
+                raise
 
     def digest(self, key: str) -> str | None:
         sha = hashlib.sha256()

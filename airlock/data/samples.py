@@ -50,7 +50,9 @@ class SampleWriter:
         self._held: list[dict[str, str | bytes | None]] = []
         self._held_bytes = 0
         self._schema = sample_schema()
-        self._file = pq.ParquetWriter(path, self._schema, compression="zstd")
+        # Our own handle: a writer that failed on a full disk keeps the one it opened until it is collected.
+        self._handle = path.open("wb")
+        self._file = pq.ParquetWriter(self._handle, self._schema, compression="zstd")
 
     @property
     def rows(self) -> int:
@@ -86,9 +88,10 @@ class SampleWriter:
     def __exit__(
         self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        if kind is None and self._held:
-            self._flush()
-        self._file.close()
+        with self._handle:
+            if kind is None and self._held:
+                self._flush()
+            self._file.close()
 
 
 def sample_schema() -> "pa.Schema":

@@ -40,8 +40,8 @@ class GateOperator(NamedOutputs, HITLOperator):
 
     How it works: files a gate request (what is asked, under which policy, on which evidence), then parks in
     Airflow's ``awaiting_input`` state, holding no worker slot. The answer may come from Airflow's Required Actions
-    page, its REST API or Airlock's console; the gate guard in the API server checks the person's role and signs
-    the decision. The task then completes only on that signed decision in the ledger.
+    page or its REST API; the gate guard in the API server checks the person's role and signs the decision. The task
+    then completes only on that signed decision in the ledger.
 
     What it does not do: trust an answer by itself. Marking this task successful leaves no signed decision, so
     whatever the gate protects refuses to act.

@@ -59,16 +59,11 @@ class StepOperator(NamedOutputs, BaseOperator):
     @property
     def inputs(self) -> dict[str, Any]:
         """The step's inputs: the rendered arguments, with files replaced by the artifacts they became."""
-        values = {name: getattr(self, name) for name in self.template_fields if name in self.argument_names}
+        values = {name: getattr(self, name) for name in self.template_fields}
         for name in self.files:
             if values[name] is not None:
                 values[name] = msgspec.to_builtins(self.artifacts.put_file(Path(values[name]), "text/plain"))
         return values
-
-    @property
-    def argument_names(self) -> Sequence[str]:
-        """Names of the arguments that are inputs of the step."""
-        return self.template_fields
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Reuse a verified result or run the step; return its outputs."""

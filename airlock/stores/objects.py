@@ -55,7 +55,7 @@ class FileObjects:
         target = self.root / key
         if target.exists():
             return False
-        with self._staged(target) as staged:
+        with _Staged(target) as staged:
             if isinstance(source, bytes):
                 staged.write_bytes(source)
             else:
@@ -68,7 +68,7 @@ class FileObjects:
 
     def replace(self, key: str, data: bytes) -> None:
         target = self.root / key
-        with self._staged(target) as staged:
+        with _Staged(target) as staged:
             staged.write_bytes(data)
             os.replace(staged, target)
 
@@ -95,9 +95,6 @@ class FileObjects:
         found = (self.root / prefix).rglob("*")
         files = (path.relative_to(self.root).as_posix() for path in found if path.is_file())
         return iter(sorted(key for key in files if not key.rpartition("/")[2].startswith(".")))
-
-    def _staged(self, target: Path) -> "_Staged":
-        return _Staged(target)
 
 
 class _Staged:

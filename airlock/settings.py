@@ -24,6 +24,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     :param airflow: URL of Airflow's API server.
     :param serving: URL at which the local target serves.
     :param public_keys: folder with the Ed25519 public keys that decisions are verified with.
+    :param people: JSON file with name to roles of everybody who can sign in, kept by the API server.
+    :param roster: JSON file with name to roles; when set, nobody has a role at a gate that it does not name too.
     :param profiles: JSON file with the compute profiles; empty for the built-in ones.
     """
 
@@ -35,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     airflow: str = "http://127.0.0.1:8280"
     serving: str = "http://127.0.0.1:8283"
     public_keys: str = ""
+    people: str = ""
+    roster: str = ""
     profiles: str = ""
 
     def environment(self) -> dict[str, str]:
@@ -51,6 +55,7 @@ def load_settings(environ: dict[str, str] | None = None) -> Settings:
         "artifacts": (home / "artifacts").as_uri(),
         "datasets": (home / "datasets").as_uri(),
         "public_keys": str(home / "keys" / "public"),
+        "people": str(home / "people.json"),
     }
     values |= _from_file(home / "settings.json")
     for name in Settings.__struct_fields__:

@@ -11,7 +11,6 @@ from airlock.digests import short
 from airlock.errors import NotApproved
 from airlock.governance.approval import require_approval
 from airlock.governance.manifest import MEDIA_TYPE
-from airlock.governance.signing import public_keys
 from airlock.hooks.artifacts import ArtifactsHook
 from airlock.hooks.database import DatabaseHook
 from airlock.operators.links import MANIFEST
@@ -52,13 +51,7 @@ class PromiseOperator(NamedOutputs, BaseOperator):
         artifact = Artifact(digest=digest, size=len(store.read(digest)), media_type=MEDIA_TYPE)
         self.result_links = {"Manifest": digest}
         try:
-            record = require_approval(
-                Ledger(database),
-                digest,
-                use_case=self.use_case,
-                gate=self.gate,
-                keys=public_keys(settings().public_keys),
-            )
+            record = require_approval(Ledger(database), digest, self.gate, settings().public_keys, self.use_case)
         except NotApproved as error:
             raise AirflowFailException(str(error)) from error
         return artifact, record
@@ -95,7 +88,7 @@ class PromoteOperator(PromiseOperator):
     def _record(self, ledger: Ledger, digest: str, approval: Record) -> None:
         """Append the promotion before anybody can claim it, and once however often the task runs."""
         body = {"use_case": self.use_case, "manifest": digest, "queue": self.promotion_queue, "decision": approval.hash}
-        if not any(record.kind == "promotion" and record.content == body for record in ledger.records()):
+        if not any(record.kind == "promotion" and record.body == body for record in ledger.records()):
             ledger.append("promotion", body)
 
 

@@ -1,43 +1,51 @@
 """What the guard does with an answer: check it against the gate's policy, sign it, write it ahead, record it."""
 
-import os
 import re
+import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from airlock.digests import canonical
+from airlock.digests import canonical, digest_bytes
 from airlock.errors import IntegrityError, NotApproved, UserError
-from airlock.governance.decisions import Decision, decision_body, decision_from
-from airlock.governance.policy import GatePolicy
-from airlock.governance.signing import Signer, public_keys, verify_signature
-from airlock.hooks.database import DatabaseHook
-from airlock.operators.gate import APPROVE
-from airlock.plugins.identity import Person
+from airlock.governance.anchor import write_anchor
+from airlock.governance.authority import Authority, authority
+from airlock.governance.book import Book
+from airlock.governance.decisions import Decision, Verdict, closing_body, decision_body, decision_from
+from airlock.governance.evidence import asked_in, evidence, question
+from airlock.governance.policy import APPROVE, GatePolicy
+from airlock.governance.signing import public_keys, verify_signature
+from airlock.governance.tally import Tally, tally
+from airlock.hooks.artifacts import ArtifactsHook
+from airlock.plugins.identity import Person, people
+from airlock.plugins.provenance import barred
+from airlock.plugins.questions import Place, Question
 from airlock.settings import settings
-from airlock.stores.gates import GateRequest, GateRequests
-from airlock.stores.ledger import Ledger
-
-KEY_FILE = "AIRLOCK_SIGNING_KEY_FILE"
+from airlock.stores.gates import GateRequest, GateRequests, finish_answer, place
+from airlock.stores.ledger import Appender, Record
 
 
-class TooEarly(UserError):
-    """The request is younger than its policy allows."""
+class Conflict(UserError):
+    """The request is younger than its policy allows, or closed."""
 
     status = 409
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision written ahead.
+    """A decision that was checked.
 
-    :param id: the write-ahead record.
+    :param completing: whether it ends the request; only then Airflow hears of it.
+    :param id: the write-ahead record of a completing one.
     """
 
-    id: int
+    request: GateRequest
     decision: Decision
+    completing: bool
+    id: int = 0
 
 
 class _Payload(msgspec.Struct, kw_only=True):
@@ -45,10 +53,14 @@ class _Payload(msgspec.Struct, kw_only=True):
     params_input: dict[str, Any] = {}
 
 
-class _Sealed(msgspec.Struct, kw_only=True):
-    """A decision as it is written ahead: signed, for whoever can write to the database must not decide."""
+class Sealed(msgspec.Struct, kw_only=True):
+    """A decision as it is written ahead: signed, for whoever can write to the database must not decide.
+
+    :param responder: the auth manager's id of the person, which Airflow keeps with an answer.
+    """
 
     decision: dict[str, Any]
+    responder: str
     key_id: str
     signature: str
 
@@ -56,82 +68,146 @@ class _Sealed(msgspec.Struct, kw_only=True):
 class GateAnswers:
     """Answers to gate requests, on the API server's side."""
 
+    def __init__(self) -> None:
+        self._book = Book()
+        self._reading = threading.Lock()
+
+    @cached_property
+    def authority(self) -> Authority:
+        return authority()
+
     @cached_property
     def requests(self) -> GateRequests:
-        return GateRequests(DatabaseHook().get_conn())
+        return GateRequests(self.authority.database)
 
-    @cached_property
-    def ledger(self) -> Ledger:
-        return Ledger(DatabaseHook().get_conn())
+    def book(self) -> Book:
+        """The verified ledger as it is now; what this process verified before is not verified again."""
+        with self._reading:
+            self._book.read_on(self.authority.ledger, settings().public_keys)
+            return self._book
 
-    @cached_property
-    def signer(self) -> Signer:
-        path = os.environ.get(KEY_FILE)
-        if not path:
-            raise NotApproved("The API server has no signing key.", hint=f"Set {KEY_FILE} for the API server only.")
-        return Signer(Path(path))
+    @contextmanager
+    def alone(self, request_id: str) -> Iterator[None]:
+        """Let nobody else, in whichever API server, answer or close this request meanwhile."""
+        with self.authority.database.transaction() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 3))", (request_id,))
+            yield
 
-    def prepare(self, target: dict[str, Any], person: Person, body: bytes) -> Answer | None:
-        """Check an answer and write its signed decision ahead; ``None`` when the task is no gate of ours.
+    def check(self, at: Place, shown: Question, person: Person, body: bytes) -> Answer:
+        """Check an answer to the question that stands at a task; write a completing one ahead.
 
-        :raises NotApproved: the person may not decide here.
+        :raises NotApproved: the person may not decide here, or the question is not what the ledger says was asked.
         :raises UserError: the answer is not complete or comes too early.
         """
-        request = self.requests.find(*place(target))
-        if request is None:
-            return None
-        decision = self._decision(request, person, body)
-        sealed = msgspec.to_builtins(self._sealed(decision))
-        return Answer(id=self.requests.prepare(request.id, sealed), decision=decision)
+        book = self.book()
+        request = book.request(asked_in(shown.body))
+        policy = book.policy(request)
+        require_open(book, request)
+        book.require_policy(request.use_case, request.gate, policy)
+        require_shown(request, policy, at, shown)
+        require_age(request, policy)
+        having = people()
+        so_far = self.recount(book, request, having)
+        decision = self._decision(so_far, person, having.get(person.name, ()), body)
+        ended = tally(request, policy, [*so_far.counted, decision])
+        if not decision.approved or ended.approved:
+            number = self.requests.prepare(request.id, msgspec.to_builtins(self._sealed(decision, person)))
+            return Answer(request=request, decision=decision, completing=True, id=number)
+        return Answer(request=request, decision=decision, completing=False)
 
-    def read(self, number: int, request: GateRequest, body: dict[str, Any]) -> Answer:
-        """Read an answer to a request that was written ahead.
+    def recount(self, book: Book, request: GateRequest, having: dict[str, tuple[str, ...]]) -> Tally:
+        """Count again: an approval of somebody who lost the role since is declared void.
+
+        :param having: name to roles of everybody, as of now.
+        """
+        found = book.tally(request.id)
+        lost = [each.user for each in found.counted if not still_counts(found, each, having.get(each.user, ()))]
+        if not lost:
+            return found
+        with self.authority.ledger.appending() as appender:
+            for decision, record in book.decisions[request.id]:
+                if decision.user in lost:
+                    reason = f"{decision.user} lost the role since"
+                    body = {"use_case": request.use_case, "record": record.hash, "reason": reason}
+                    appender.append("void", body, self.authority.signer)
+        return self.book().tally(request.id)
+
+    def record(self, answer: Answer) -> None:
+        """Append a decision, and what it brings to an end, in one transaction."""
+        with self.authority.ledger.appending() as appender:
+            last = appender.append("decision", decision_body(answer.decision), self.authority.signer)
+            if answer.completing:
+                verdict: Verdict = "approved" if answer.decision.approved else "rejected"
+                last = self._close(appender, answer.request, verdict, answer.decision.user, answer.decision.option)
+                finish_answer(appender.cursor, answer.id, "recorded")
+        write_anchor(settings().public_keys, last, self.authority.signer)
+
+    def void(self, number: int) -> None:
+        """Say that Airflow did not take what was written ahead."""
+        with self.authority.database.transaction() as cursor:
+            finish_answer(cursor, number, "void")
+
+    def close(self, request: GateRequest, verdict: Verdict, user: str = "", reason: str = "") -> bool:
+        """End a request without an answer; return whether this call did it."""
+        with self.alone(request.id):
+            if self.requests.state(request.id) != "open":
+                return False
+            with self.authority.ledger.appending() as appender:
+                record = self._close(appender, request, verdict, user, reason)
+        write_anchor(settings().public_keys, record, self.authority.signer)
+        return True
+
+    def read(self, number: int, request: GateRequest, body: dict[str, Any]) -> tuple[Answer, str]:
+        """Read an answer that was written ahead, and who gave it.
 
         :raises IntegrityError: the API server did not write it, or not for this request.
         """
         try:
-            sealed = msgspec.convert(body, _Sealed)
+            sealed = msgspec.convert(body, Sealed)
         except msgspec.ValidationError as error:
             raise IntegrityError(f"Answer {number} was not written by the API server: {error}.") from error
-        keys = public_keys(settings().public_keys)
-        verify_signature(keys, sealed.key_id, sealed.signature, canonical(sealed.decision))
-        answer = Answer(id=number, decision=decision_from(sealed.decision))
-        if answer.decision.request != request.id:
-            raise IntegrityError(f"Answer {number} was written for request {answer.decision.request}.")
-        return answer
+        covered = canonical([sealed.responder, sealed.decision])
+        verify_signature(public_keys(settings().public_keys), sealed.key_id, sealed.signature, covered)
+        decision = decision_from(sealed.decision)
+        if decision.request != request.id:
+            raise IntegrityError(f"Answer {number} was written for request {decision.request}.")
+        return Answer(request=request, decision=decision, completing=True, id=number), sealed.responder
 
-    def finish(self, answer: Answer, accepted: bool) -> None:
-        """Append an accepted decision to the ledger, or void what was written ahead."""
-        if accepted:
-            self.ledger.append("decision", decision_body(answer.decision), signer=self.signer)
-        self.requests.finish(answer.id, "recorded" if accepted else "void")
+    def _close(
+        self, appender: Appender, request: GateRequest, verdict: Verdict, user: str = "", reason: str = ""
+    ) -> Record:
+        return appender.append("closed", closing_body(request, verdict, user, reason), self.authority.signer)
 
-    def _sealed(self, decision: Decision) -> _Sealed:
-        body = decision_body(decision)
-        return _Sealed(decision=body, key_id=self.signer.key_id, signature=self.signer.sign(canonical(body)))
+    def _sealed(self, decision: Decision, person: Person) -> Sealed:
+        body, signer = decision_body(decision), self.authority.signer
+        covered = canonical([person.id, body])
+        return Sealed(decision=body, responder=person.id, key_id=signer.key_id, signature=signer.sign(covered))
 
-    def _decision(self, request: GateRequest, person: Person, body: bytes) -> Decision:
-        policy = msgspec.convert(request.policy, GatePolicy)
-        check_role(request, policy, person)
-        check_age(request, policy)
-        option, comment = read_answer(body, policy)
+    def _decision(self, so_far: Tally, person: Person, roles: Sequence[str], body: bytes) -> Decision:
+        request, now = so_far.request, time.time()
+        kept_out = barred(self.book(), request, so_far.policy)
+        stage = so_far.check(person.name, roles, kept_out, now)
+        option, comment, checked = read_answer(body, so_far.policy)
         return Decision(
             request=request.id,
             use_case=request.use_case,
             gate=request.gate,
             manifest=request.manifest,
             evidence=request.evidence,
-            policy=request.policy_digest,
+            policy=request.policy,
             user=person.name,
-            roles=list(person.roles),
+            roles=sorted(roles),
             option=option,
             approved=option == APPROVE,
             comment=comment,
-            time=time.time(),
+            time=now,
+            stage=stage,
+            checked=checked,
+            barred=kept_out,
         )
 
 
-def place(target: dict[str, Any]) -> tuple[str, str, str, int]:
+def at_place(target: dict[str, Any]) -> Place:
     """DAG, run, task and map index an answer is for.
 
     :raises UserError: the map index is no number, or a name holds what no database stores.
@@ -143,33 +219,51 @@ def place(target: dict[str, Any]) -> tuple[str, str, str, int]:
     return dag, run, task, int(index)
 
 
-def check_role(request: GateRequest, policy: GatePolicy, person: Person) -> None:
-    """Refuse a person without the gate's role, whatever other rights they have."""
-    if policy.role not in person.roles:
+def require_open(book: Book, request: GateRequest) -> None:
+    """Refuse an answer to a request that came to its end."""
+    if closed := book.closing(request.id):
+        raise Conflict(f"The request is {closed[0].verdict}: {closed[0].reason}.", hint="Clear the task to ask anew.")
+
+
+def require_shown(request: GateRequest, policy: GatePolicy, at: Place, shown: Question) -> None:
+    """Make sure that what stands on Airflow's page is what the request says, rendered here again from the manifest."""
+    artifacts = ArtifactsHook().get_conn()
+    text = evidence(artifacts, request.manifest, request.champion)
+    asked = (*place(request)[:3], request.map_index)
+    same = shown.body == question(text, request, policy) and shown.options == policy.options
+    if asked != at or digest_bytes(text.encode()) != request.evidence or not same:
         raise NotApproved(
-            f"{person.name} ({', '.join(person.roles) or 'no role'}) may not answer the {request.gate} gate of "
-            f"{request.use_case}: it asks for the role {policy.role}.",
-            hint=f"Ask somebody who is a {policy.role}.",
+            f"What task {at[2]} of {at[0]} shows is not what request {request.id[:12]} asks.",
+            hint="Somebody altered the question, or Airlock was updated since: clear the gate task to ask again.",
         )
 
 
-def check_age(request: GateRequest, policy: GatePolicy) -> None:
+def require_age(request: GateRequest, policy: GatePolicy) -> None:
     """Refuse an answer that Airflow would lose because the gate is still being parked."""
     wait = policy.minimum_age - (time.time() - request.created)
     if wait > 0:
-        raise TooEarly(f"The gate opens for answers in {wait:.0f} s.", hint="Answer again then.")
+        raise Conflict(f"The gate opens for answers in {wait:.0f} s.", hint="Answer again then.")
 
 
-def read_answer(body: bytes, policy: GatePolicy) -> tuple[str, str]:
-    """Return the chosen option and the comment."""
+def read_answer(body: bytes, policy: GatePolicy) -> tuple[str, str, list[str]]:
+    """Return the chosen option, the comment and what was confirmed of the checklist."""
     try:
         payload = msgspec.json.decode(body, type=_Payload)
     except msgspec.MsgspecError as error:
         raise UserError(f"The answer is not valid: {error}.", hint="Send chosen_options and params_input.") from error
-    options = [APPROVE, *policy.rework]
-    if len(payload.chosen_options) != 1 or payload.chosen_options[0] not in options:
-        raise UserError(f"{payload.chosen_options} is no answer to this gate.", hint=f"Choose one of {options}.")
+    if len(payload.chosen_options) != 1 or payload.chosen_options[0] not in policy.options:
+        raise UserError(f"{payload.chosen_options} is no answer to this gate.", hint=f"Choose one of {policy.options}.")
+    option = payload.chosen_options[0]
     comment = str(payload.params_input.get("comment") or "").replace("\0", "").strip()
     if policy.comment_required and not comment:
         raise UserError("This gate asks for a comment.", hint="Say why, in the field 'comment'.")
-    return payload.chosen_options[0], comment
+    checked = sorted(name for name in policy.checklist if payload.params_input.get(name) is True)
+    if option == APPROVE and (left := sorted(set(policy.checklist) - set(checked))):
+        raise UserError(f"Not confirmed: {policy.checklist[left[0]]}.", hint=f"Tick {', '.join(left)}, or reject.")
+    return option, comment, checked
+
+
+def still_counts(found: Tally, decision: Decision, roles: Sequence[str]) -> bool:
+    """Whether somebody still has a role with which they could decide as they did."""
+    wanted = found.policy.roles(decision.stage, decision.time - found.request.created)
+    return bool(set(wanted) & set(roles))

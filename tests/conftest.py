@@ -17,7 +17,7 @@ from airlock.steps.runner import run_spec
 from airlock.stores.database import Database, open_database
 from airlock.stores.migrations import upgrade
 
-OWNER, APPLICATION, PASSWORD = "airlock_owner", "airlock_app", "test"
+OWNER, APPLICATION, GUARD, PASSWORD = "airlock_owner", "airlock_app", "airlock_guard", "test"
 NUMBERS = itertools.count(1)
 
 # Importing Airflow makes a folder: not in the home of whoever runs the tests.
@@ -55,8 +55,9 @@ def postgres() -> Iterator[EmbeddedPostgres]:
         try:
             server.create_role(OWNER, PASSWORD)
             server.create_role(APPLICATION, PASSWORD)
+            server.create_role(GUARD, PASSWORD)
             server.create_database("template", OWNER)
-            upgrade(server.dsn(OWNER, PASSWORD, "template"), APPLICATION)
+            upgrade(server.dsn(OWNER, PASSWORD, "template"), APPLICATION, GUARD)
             yield server
         finally:
             server.stop()
@@ -66,10 +67,16 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 def database(postgres: EmbeddedPostgres) -> Iterator[Database]:
     """Give a fresh migrated database, as the application role."""
     name = f"test_{next(NUMBERS)}"
-    postgres.create_database(name, OWNER, members=(APPLICATION,), template="template")
+    postgres.create_database(name, OWNER, members=(APPLICATION, GUARD), template="template")
     yield open_database(postgres.dsn(APPLICATION, PASSWORD, name))
     with postgres.connect() as link, link.cursor() as cursor:
         cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def guard_database(postgres: EmbeddedPostgres, database: Database) -> Database:
+    """Give the same database as the guard's role, which may append signed records."""
+    return open_database(postgres.dsn(GUARD, PASSWORD, database.address.rpartition("/")[2]))
 
 
 @pytest.fixture

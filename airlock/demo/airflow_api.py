@@ -58,9 +58,14 @@ class AirflowApi:
         """What a waiting gate asks: subject, body, options."""
         return self._json("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/-1/hitlDetails")
 
-    def answer(self, dag: str, run: str, task: str, option: str, comment: str) -> httpx.Response:
-        """Answer a waiting gate; the reply may be a refusal."""
-        body = {"chosen_options": [option], "params_input": {"comment": comment}}
+    def answer(
+        self, dag: str, run: str, task: str, option: str, comment: str, form: dict[str, bool] | None = None
+    ) -> httpx.Response:
+        """Answer a waiting gate; the reply may be a refusal.
+
+        :param form: the checklist's items that are confirmed.
+        """
+        body = {"chosen_options": [option], "params_input": {"comment": comment} | (form or {})}
         return self.client.patch(f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/-1/hitlDetails", json=body)
 
     def _json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import msgspec
 
 from airlock.demo.airflow_api import AirflowApi
 from airlock.errors import InfrastructureError, UserError
+from airlock.governance.book import Book
+from airlock.governance.policy import APPROVE
 from airlock.progress import Progress
 from airlock.stores.gates import GateRequests
 
@@ -36,6 +38,7 @@ class Follower:
 
     :param watcher: somebody who may read all runs.
     :param person: role to that role's demo user.
+    :param book: reads the ledger: which roles a request waits for now.
     :param say: prints a line.
     :param show: shows the passing state of a running step; empty to clear it.
     """
@@ -45,12 +48,14 @@ class Follower:
         watcher: AirflowApi,
         person: Callable[[str], AirflowApi],
         requests: GateRequests,
+        book: Callable[[], Book],
         say: Callable[[str], None],
         show: Callable[[str], None],
     ) -> None:
         self.watcher = watcher
         self.person = person
         self.requests = requests
+        self.book = book
         self.say = say
         self.show = show
         self.steps: list[Step] = []
@@ -107,15 +112,21 @@ class Follower:
         request = self.requests.find(dag, run, name, -1)
         if request is None:
             raise UserError(f"{dag}.{name} waits for an answer, but filed no gate request.")
-        person = self.person(str(request.policy["role"]))
-        option = self.watcher.question(dag, run, name)["options"][0]
-        reply = person.answer(dag, run, name, option, "Answered by the demo.")
+        awaited = self.book().tally(request.id).awaited(time.time())
+        if not awaited:  # it was answered just now
+            return
+        person = self.person(awaited[0])
+        reply = person.answer(dag, run, name, APPROVE, "Answered by the demo.", self._confirmed(request.policy))
         if reply.status_code == 409:  # the gate is still closing behind the task, or was answered just now
             return
         if reply.is_error:
             raise UserError(f"The {request.gate} gate refused {person.username}: {reply.text}.")
         self.gates += 1
-        self.say(f"  {name:<16} [yellow]{option}[/] by {person.username}, a {request.policy['role']}")
+        self.say(f"  {name:<16} [yellow]{APPROVE}[/] by {person.username}, a {awaited[0]}")
+
+    def _confirmed(self, policy: str) -> dict[str, bool]:
+        """The whole checklist, ticked."""
+        return dict.fromkeys(self.book().policies[policy].checklist, True)
 
     def _ended(self, dag: str, run: str, tasks: list[dict[str, Any]]) -> None:
         failed = [str(task["task_id"]) for task in tasks if task["state"] in FAILED]

@@ -11,6 +11,7 @@ from airlock.demo.airflow_api import AirflowApi
 from airlock.demo.follow import Follower, Step, now
 from airlock.demo.serving import ask_served, closing_line, ledger_holds
 from airlock.errors import UserError
+from airlock.governance.book import Book
 from airlock.launcher.credentials import DemoUser
 from airlock.launcher.layout import Layout
 from airlock.settings import Settings, load_settings
@@ -69,7 +70,11 @@ def make_follower(settings: Settings, console: Console) -> Follower:
             status.start() if text else status.stop()
 
     requests = GateRequests(open_database(settings.database))
-    return Follower(person("Admin"), person, requests, console.print, show)
+
+    def book() -> Book:
+        return Book.open(requests.ledger, settings.public_keys)
+
+    return Follower(person("Admin"), person, requests, book, console.print, show)
 
 
 def table_of(steps: list[Step]) -> Table:

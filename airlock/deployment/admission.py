@@ -13,7 +13,6 @@ from airlock.digests import PREFIX, short
 from airlock.errors import InfrastructureError, IntegrityError, NotApproved
 from airlock.governance.approval import require_approval
 from airlock.governance.manifest import ReleaseManifest
-from airlock.governance.signing import public_keys
 from airlock.stores.artifacts import ArtifactStore
 from airlock.stores.database import Database
 from airlock.stores.ledger import Ledger
@@ -93,7 +92,7 @@ def ledger_approval(database: Database, keys: str, gate: str = "release") -> App
     """
 
     def require(use_case: str, manifest: str) -> None:
-        require_approval(Ledger(database), manifest, gate, public_keys(keys), use_case)
+        require_approval(Ledger(database), manifest, gate, keys, use_case)
 
     return require
 

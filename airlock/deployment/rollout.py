@@ -80,7 +80,7 @@ def record_once(rollout: Rollout, deployment: Deployment, ledger: Ledger) -> Non
         "decision": rollout.decision,
         "endpoint": rollout.endpoint,
     }
-    if not any(record.kind == "deployment" and record.content == body for record in ledger.records()):
+    if not any(record.kind == "deployment" and record.body == body for record in ledger.records()):
         ledger.append("deployment", body)
 
 

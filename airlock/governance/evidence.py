@@ -4,7 +4,9 @@ The same manifest and champion give the same text, so its digest in the decision
 """
 
 import json
+import re
 from typing import Any
+from urllib.parse import urlsplit
 
 from airlock.digests import short
 from airlock.governance.manifest import (
@@ -15,32 +17,51 @@ from airlock.governance.manifest import (
     chain,
     load_any,
 )
+from airlock.governance.policy import GatePolicy
 from airlock.references import Artifact
+from airlock.settings import settings
 from airlock.stores.artifacts import ArtifactStore
 from airlock.stores.database import Database
 from airlock.stores.deployments import Deployments
+from airlock.stores.gates import GateRequest
 
 Row = tuple[str, object, object]
 
 
-def evidence(store: ArtifactStore, digest: str, database: Database, links: str) -> str:
-    """Return the evidence about a manifest, beside the champion that serves its use case now.
+def evidence(store: ArtifactStore, digest: str, champion_digest: str) -> str:
+    """Return the evidence about a manifest, beside a champion of the same kind.
 
-    :param links: URL of the API server, below which artifacts can be read.
+    :param champion_digest: of the champion's manifest; empty when nothing serves the use case.
     """
+    links = urlsplit(settings().airflow).path.rstrip("/")
     manifest = load_any(store, digest)
-    champion = champion_of(store, database, manifest)
+    champion = load_any(store, champion_digest) if champion_digest else None
     heading = f"### {manifest.use_case}: manifest [`{short(digest)}`]({_url(links, digest)})"
     about = _ABOUT[type(manifest)](store, manifest, champion, links)
     return "\n\n".join([heading, *about])
 
 
-def champion_of(store: ArtifactStore, database: Database, manifest: AnyManifest) -> AnyManifest | None:
-    """The manifest of the same kind in the chain of what serves the use case now."""
+def question(shown: str, request: GateRequest, policy: GatePolicy) -> str:
+    """Return what stands on Airflow's page: the evidence, who must answer, and which request it is.
+
+    The request's id is the digest of everything that is asked, so whoever answers is bound to what they saw.
+    """
+    return f"{shown}\n\n{policy.describe()}\n\nRequest `{request.id}`"
+
+
+def asked_in(body: str) -> str:
+    """The request's id in what :func:`question` wrote; empty for any other text."""
+    found = re.search(r"\n\nRequest `([0-9a-f]{64})`$", body)
+    return found[1] if found else ""
+
+
+def champion_of(store: ArtifactStore, database: Database, manifest: AnyManifest) -> str:
+    """Digest of the manifest of the same kind in the chain of what serves the use case now; empty when nothing does."""
     served = Deployments(database).champion(manifest.use_case)
     if served is None:
-        return None
-    return next((m for m in chain(store, served.manifest).values() if type(m) is type(manifest)), None)
+        return ""
+    found = chain(store, served.manifest).items()
+    return next((digest for digest, other in found if type(other) is type(manifest)), "")
 
 
 def _data(store: ArtifactStore, manifest: DataManifest, champion: DataManifest | None, links: str) -> list[str]:

@@ -1,10 +1,17 @@
 """What a gate demands before it opens: data, not code, and part of every signed decision by its digest."""
 
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Literal
+
 import msgspec
 
 from airlock.digests import digest_document
 from airlock.errors import UserError
 from airlock.governance.roles import check_role_name
+
+APPROVE = "Approve"
+Part = Literal["submitter", "trainer", "labeler"]
 
 
 class Rework(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -18,30 +25,188 @@ class Rework(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     step: str
 
 
-class GatePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who decides, and how.
+class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One step of an approval; stages are taken in order.
 
-    :param role: the role that decides.
+    :param roles: whoever has one of these may decide.
     :param quorum: how many different people must approve.
-    :param minimum_age: seconds before a request takes answers.
+    """
+
+    roles: list[str]
+    quorum: int = 1
+
+    def __post_init__(self) -> None:
+        _check_roles(self.roles)
+        if self.quorum < 1:
+            raise UserError(f"A quorum of {self.quorum} opens for nobody's word.", hint="Ask for at least 1 person.")
+
+
+class Escalation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who may decide too when nobody did.
+
+    :param after: seconds since the request was filed.
+    :param roles: roles that may then decide in every stage.
+    """
+
+    after: float
+    roles: list[str]
+
+    def __post_init__(self) -> None:
+        _check_roles(self.roles)
+
+
+class GatePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who decides, in which order, and how. Nobody counts twice, in whatever stages.
+
+    :param stages: who must approve, in order; a single rejection by whoever may decide now ends it.
+    :param exclude: four eyes: who started the run (``submitter``), who started the training (``trainer``) and who
+        labelled (``labeler``) may not decide.
     :param comment_required: refuse an answer without a comment.
+    :param checklist: field name to what whoever approves must confirm.
+    :param minimum_age: seconds before a request takes answers; Airflow loses answers that come while the parking
+        task is still being recorded.
+    :param window: seconds after which the request expires; ``None`` for never. Expiry is never approval.
+    :param reminder: seconds after which those who are awaited are reminded, once.
+    :param escalation: who may decide too after a time.
+    :param supersede: whether a newer manifest at the same gate closes this request.
     :param rework: rejecting option to where it goes back to.
     """
 
-    role: str
-    quorum: int = 1
-    minimum_age: float = 3.0
+    stages: list[Stage]
+    exclude: list[Part] = []
     comment_required: bool = False
+    checklist: dict[str, str] = {}
+    minimum_age: float = 3.0
+    window: float | None = None
+    reminder: float | None = None
+    escalation: Escalation | None = None
+    supersede: bool = True
     rework: dict[str, Rework] = {}
 
     def __post_init__(self) -> None:
-        check_role_name(self.role)
-        if self.quorum < 1:
-            raise UserError(f"A quorum of {self.quorum} opens for nobody's word.", hint="Ask for at least 1 person.")
-        if self.minimum_age < 0:
-            raise UserError(f"A minimum age of {self.minimum_age} s is not a time.", hint="Give 0 or more seconds.")
+        if not self.stages:
+            raise UserError("A gate without stages asks nobody.", hint='Give it "stages": [{"roles": [...]}].')
+        if APPROVE in self.rework:
+            raise UserError(f"{APPROVE!r} cannot be a rework.", hint="Name the rework after where it goes back to.")
+        if wrong := [name for name in self.checklist if not name.isidentifier() or name == "comment"]:
+            raise UserError(f"{wrong[0]!r} names no field of a form.", hint="Use letters and underscores.")
+        _check_times(self)
+
+    @classmethod
+    def of(cls, *roles: str) -> "GatePolicy":
+        """The simplest policy: one stage, one person with one of these roles."""
+        return cls(stages=[Stage(roles=list(roles))])
 
     @property
     def digest(self) -> str:
         """Digest of the policy, signed with every decision made under it."""
         return digest_document(msgspec.to_builtins(self))
+
+    @property
+    def options(self) -> list[str]:
+        """What can be answered, in an order that the ledger's canonical form keeps."""
+        return [APPROVE, *sorted(self.rework)]
+
+    def roles(self, stage: int, age: float) -> list[str]:
+        """Roles that may decide in a stage.
+
+        :param age: of the request, in seconds.
+        """
+        late = self.escalation is not None and age >= self.escalation.after
+        return [*self.stages[stage].roles, *(self.escalation.roles if self.escalation and late else [])]
+
+    def describe(self) -> str:
+        """One sentence for people: who must approve, and who may not."""
+        wanted = ", then ".join(_stage_words(stage) for stage in self.stages)
+        barred = f"; not whoever was its {' or '.join(self.exclude)}" if self.exclude else ""
+        return f"Needs {wanted}{barred}."
+
+
+class GateFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The gates of a use case, ``gates.json`` beside its DAGs.
+
+    :param gates: name of the gate to its policy.
+    """
+
+    airlock_gates: Literal[1]
+    use_case: str
+    gates: dict[str, GatePolicy]
+
+
+def read_gates(path: Path) -> GateFile:
+    """Read the gates of a use case.
+
+    :raises UserError: names the file, the field and the rule.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=GateFile)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read: {error.strerror}.", hint="Copy gates.json from dags/digits."
+        ) from error
+    except msgspec.MsgspecError as error:
+        raise UserError(f"{path} does not describe gates: {error}.", hint="Compare it with dags/digits.") from error
+
+
+def check_satisfiable(policy: GatePolicy, people: Mapping[str, Collection[str]]) -> None:
+    """Make sure that there are enough different people for every stage.
+
+    :param people: name to roles of everybody who can sign in.
+    :raises UserError: names the stage that nobody, or not enough people, could satisfy.
+    """
+    taken: dict[str, int] = {}
+    seats = [(number, stage) for number, stage in enumerate(policy.stages) for _ in range(stage.quorum)]
+    for seat, (number, stage) in enumerate(seats):
+        if not _seat(seat, seats, people, taken, set()):
+            having = sorted(name for name in people if set(people[name]) & set(stage.roles))
+            raise UserError(
+                f"Nobody could satisfy stage {number + 1}, {_stage_words(stage)}: "
+                f"{', '.join(having) or 'nobody'} can sign in with such a role, and nobody counts twice.",
+                hint="Lower the quorum, or give the role to more people.",
+            )
+
+
+def _seat(
+    seat: int,
+    seats: list[tuple[int, Stage]],
+    people: Mapping[str, Collection[str]],
+    taken: dict[str, int],
+    tried: set[str],
+) -> bool:
+    """Give a seat to somebody, moving others to other seats where they fit (Kuhn's augmenting paths)."""
+    for name in people:
+        if name in tried or not set(people[name]) & set(seats[seat][1].roles):
+            continue
+        tried.add(name)
+        if name not in taken or _seat(taken[name], seats, people, taken, tried):
+            taken[name] = seat
+            return True
+    return False
+
+
+def _check_roles(roles: list[str]) -> None:
+    if not roles:
+        raise UserError("A stage without roles asks nobody.", hint='Give it "roles": ["model_validator"], for example.')
+    for role in roles:
+        check_role_name(role)
+
+
+def _check_times(policy: GatePolicy) -> None:
+    times = {
+        "minimum age": policy.minimum_age,
+        "window": policy.window,
+        "reminder": policy.reminder,
+        "escalation": policy.escalation.after if policy.escalation else None,
+    }
+    for name, seconds in times.items():
+        if seconds is not None and seconds < 0:
+            raise UserError(f"A {name} of {seconds} s is not a time.", hint="Give 0 or more seconds.")
+        if policy.window is not None and seconds is not None and seconds > policy.window:
+            raise UserError(
+                f"The {name} of {seconds} s lies after the window of {policy.window} s.", hint="Widen the window."
+            )
+
+
+def _stage_words(stage: Stage) -> str:
+    who = " or ".join(stage.roles)
+    return f"a {who}" if stage.quorum == 1 else f"{stage.quorum} different people ({who})"

@@ -16,16 +16,26 @@ if TYPE_CHECKING:
 class Signer:
     """Signs with one private key.
 
-    :param path: PEM file (PKCS #8), readable by its owner only.
+    :param private: the key.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.private = _load_private(path)
-        self.key_id = key_id(self.private.public_key())
+    def __init__(self, private: "Ed25519PrivateKey") -> None:
+        self.private = private
+        self.key_id = key_id(private.public_key())
 
     def sign(self, data: bytes) -> str:
         """Return the signature, base64."""
         return base64.b64encode(self.private.sign(data)).decode()
+
+
+def load_signer(pem: str = "", path: str | Path = "") -> Signer:
+    """Read a private key.
+
+    :param pem: the key itself, PEM (PKCS #8).
+    :param path: file with it, readable by its owner only; used when there is no ``pem``.
+    :raises UserError: it cannot be read or is not Ed25519.
+    """
+    return Signer(_private(pem.encode(), "in the environment") if pem else _private_of(Path(path)))
 
 
 def key_id(key: "Ed25519PublicKey") -> str:
@@ -90,14 +100,21 @@ def _write(path: Path, data: bytes, mode: int) -> None:
     Path(name).replace(path)
 
 
-def _load_private(path: Path) -> "Ed25519PrivateKey":
+def _private_of(path: Path) -> "Ed25519PrivateKey":
+    try:
+        return _private(path.read_bytes(), str(path))
+    except OSError as error:
+        raise UserError(f"The signing key {path} cannot be read: {error}.", hint="Run `airlock up`.") from error
+
+
+def _private(pem: bytes, where: str) -> "Ed25519PrivateKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError) as error:
-        raise UserError(f"The signing key {path} cannot be read: {error}.", hint="Run `airlock up`.") from error
+        key = load_pem_private_key(pem, password=None)
+    except ValueError as error:
+        raise UserError(f"The signing key {where} cannot be read: {error}.", hint="Run `airlock up`.") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise UserError(f"The signing key {path} is not Ed25519.", hint="Make one with `airlock up`.")
+        raise UserError(f"The signing key {where} is not Ed25519.", hint="Make one with `airlock up`.")
     return key

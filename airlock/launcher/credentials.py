@@ -37,6 +37,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
 
     :param airflow: password of the role that owns Airflow's database; likewise ``mlflow`` and ``owner`` (Airlock's).
     :param application: password of the role that steps and operators use on Airlock's database.
+    :param guard: password of the role that only the API server uses on it.
     :param jwt: key that Airflow signs its tokens with.
     :param session: key of Airflow's web sessions and served logs.
     :param fernet: key of the connections stored in Airflow's database.
@@ -46,6 +47,7 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     mlflow: str = msgspec.field(default_factory=_password)
     owner: str = msgspec.field(default_factory=_password)
     application: str = msgspec.field(default_factory=_password)
+    guard: str = msgspec.field(default_factory=_password)
     jwt: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(64))
     session: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(32))
     fernet: str = msgspec.field(default_factory=_fernet)

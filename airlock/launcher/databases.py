@@ -12,6 +12,7 @@ MLFLOW = "mlflow"
 AIRLOCK = "airlock"
 OWNER = "airlock_owner"
 APPLICATION = "airlock_app"
+GUARD = "airlock_guard"
 
 
 class Databases(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,12 +20,14 @@ class Databases(msgspec.Struct, frozen=True, kw_only=True):
 
     :param owner: Airlock's database as the role that owns its tables (migrations only).
     :param application: the same as the role that may not alter tables or the ledger's past.
+    :param guard: the same as the role that may also append signed records; only the API server is told.
     """
 
     airflow: str
     mlflow: str
     owner: str
     application: str
+    guard: str
 
 
 def databases(postgres: EmbeddedPostgres, secrets: Secrets) -> Databases:
@@ -34,6 +37,7 @@ def databases(postgres: EmbeddedPostgres, secrets: Secrets) -> Databases:
         mlflow=_with_driver(postgres.dsn(MLFLOW, secrets.mlflow, MLFLOW)),
         owner=postgres.dsn(OWNER, secrets.owner, AIRLOCK),
         application=postgres.dsn(APPLICATION, secrets.application, AIRLOCK),
+        guard=postgres.dsn(GUARD, secrets.guard, AIRLOCK),
     )
 
 
@@ -44,12 +48,13 @@ def create_databases(postgres: EmbeddedPostgres, secrets: Secrets) -> None:
         MLFLOW: secrets.mlflow,
         OWNER: secrets.owner,
         APPLICATION: secrets.application,
+        GUARD: secrets.guard,
     }
     for role, password in passwords.items():
         postgres.create_role(role, password)
     postgres.create_database(AIRFLOW, AIRFLOW)
     postgres.create_database(MLFLOW, MLFLOW)
-    postgres.create_database(AIRLOCK, OWNER, (APPLICATION,))
+    postgres.create_database(AIRLOCK, OWNER, (APPLICATION, GUARD))
 
 
 def cluster_id(postgres: EmbeddedPostgres) -> str:

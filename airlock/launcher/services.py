@@ -17,7 +17,6 @@ TRIGGERER = "triggerer"
 AIRFLOW = "airflow"
 COMPONENTS = ("api-server", "scheduler", "dag-processor", TRIGGERER)
 NAMES = (*COMPONENTS, "mlflow", "reconciler", "step-host")
-SIGNING_KEY = "AIRLOCK_SIGNING_KEY_FILE"
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +42,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
 
     :param tracking_database: PostgreSQL URL of MLflow's database.
     :param upgrade_tracking: whether MLflow's tables must be made or upgraded.
-    :param signing_key: private key of decisions; only the API server is told where it is.
+    :param guard: what lets a process sign; only the API server is given these variables.
     :param triggerer: whether deferrable operators are used.
     """
 
@@ -52,7 +51,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     tracking_database: str
     upgrade_tracking: bool
-    signing_key: Path
+    guard: dict[str, str]
     triggerer: bool = False
 
 
@@ -82,7 +81,7 @@ def airflow(needs: Needs) -> list[Service]:
     """Airflow's components; the API server first, because the others report their health through it."""
     port = needs.ports.airflow
     server = msgspec.structs.replace(
-        _component(needs, "api-server", **{SIGNING_KEY: str(needs.signing_key)}),
+        _component(needs, "api-server", **needs.guard),
         ready=answers(port, "/api/v2/monitor/health"),
     )
     # Their log servers would listen on every interface, and task logs are on this disk anyway.

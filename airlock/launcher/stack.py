@@ -6,11 +6,13 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
+from airlock.governance.authority import DATABASE, KEY_FILE, authority
 from airlock.launcher import services
-from airlock.launcher.airflow_config import write_airflow_config
+from airlock.launcher.adoption import adopt_new
+from airlock.launcher.airflow_config import packaged_dags, write_airflow_config
 from airlock.launcher.announcement import StackInfo, announce, say_to
 from airlock.launcher.credentials import Secrets, load_demo_users, load_secrets, write_private
-from airlock.launcher.databases import APPLICATION, Databases, cluster_id, create_databases, databases
+from airlock.launcher.databases import APPLICATION, GUARD, Databases, cluster_id, create_databases, databases
 from airlock.launcher.exclusive import exclusive
 from airlock.launcher.layout import DEFAULT_PORT, Layout, Ports
 from airlock.launcher.phases import Phases
@@ -83,7 +85,7 @@ class Start:
         write_airflow_config(self.layout, self.ports, secrets, urls.airflow, dags)
         with ExitStack() as undo:
             undo.callback(stop_everything, self.layout, self.phases)
-            self._start(missing, settings, secrets, urls)
+            self._start(missing, settings, secrets, urls, dags)
             undo.pop_all()
         done, seconds = self.phases.done, self.phases.total
         return StackInfo(settings=settings, users=users, users_are_new=first, phases=done, seconds=seconds)
@@ -92,7 +94,9 @@ class Start:
         names = [name for name in services.NAMES if triggerer or name != services.TRIGGERER]
         return [name for name in names if process_of(name, self.layout).leader() is None]
 
-    def _start(self, missing: list[str], settings: Settings, secrets: Secrets, urls: Databases) -> None:
+    def _start(
+        self, missing: list[str], settings: Settings, secrets: Secrets, urls: Databases, dags: Path | None
+    ) -> None:
         with self.phases.phase(services.POSTGRES):
             self.postgres.start()
         known, wanted = read_stamps(self.layout), wanted_stamps(self.layout, cluster_id(self.postgres))
@@ -102,14 +106,15 @@ class Start:
             settings=settings,
             tracking_database=urls.mlflow,
             upgrade_tracking=known.mlflow != wanted.mlflow,
-            signing_key=_signing_key(self.layout.keys),
+            guard={KEY_FILE: str(_signing_key(self.layout.keys)), DATABASE: urls.guard},
             triggerer=services.TRIGGERER in missing,
         )
         chosen = [service for service in services.declare(needs) if service.name in missing]
         if known != wanted:
             chosen = self._prepare(chosen, needs, secrets)
         with self.phases.phase("airlock database"):
-            upgrade(urls.owner, APPLICATION)
+            upgrade(urls.owner, APPLICATION, GUARD)
+            adopt_new(authority(needs.guard), settings, [packaged_dags(), *filter(None, [dags])])
         self.starting.wait(job="bootstrap")
         components = [service for service in chosen if service.name in services.COMPONENTS]
         self.starting.launch(service for service in chosen if service not in components)

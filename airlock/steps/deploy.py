@@ -82,10 +82,9 @@ def _verified(inputs: Inputs, context: StepContext) -> "ReleaseManifest":
 def _approved(inputs: Inputs, context: StepContext) -> "Rollout":
     from airlock.deployment.rollout import Rollout
     from airlock.governance.approval import require_approval
-    from airlock.governance.signing import public_keys
     from airlock.stores.ledger import Ledger
 
-    digest, keys = inputs.manifest.digest, public_keys(context.settings.public_keys)
+    digest, keys = inputs.manifest.digest, context.settings.public_keys
     record = require_approval(Ledger(context.database), digest, inputs.gate, keys, inputs.use_case)
     endpoint = f"{context.settings.serving.rstrip('/')}/{inputs.use_case}"
     return Rollout(use_case=inputs.use_case, manifest=digest, decision=record.hash, endpoint=endpoint)

@@ -99,6 +99,15 @@ class LabelStore:
             )
             return [Answer(**row) for row in cursor.fetchall()]
 
+    def annotators(self, dataset_digest: str) -> list[str]:
+        """Return everybody who ever labelled a sample of a dataset version, and every source that came with labels."""
+        with self.database.transaction() as cursor:
+            cursor.execute(
+                "SELECT DISTINCT annotator FROM airlock.label_answer WHERE dataset = %s ORDER BY annotator",
+                (dataset_digest,),
+            )
+            return [str(row["annotator"]) for row in cursor.fetchall()]
+
     def resolve(self, dataset: DatasetVersion) -> LabelSet:
         """Make a label set of the answers so far: the label that most annotators gave last.
 

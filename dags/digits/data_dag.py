@@ -32,8 +32,7 @@ with DAG("digits_data", schedule=None, catchup=False, max_active_runs=1, tags=["
         use_case=digits.NAME,
         gate="data",
         manifest=manifest["manifest"],
-        role="data_engineer",
-        rework={"Collect data again": ("digits_data", "ingest"), "Clean again": ("digits_data", "clean")},
+        policy=digits.GATES["data"],
     )
     promote(
         use_case=digits.NAME,

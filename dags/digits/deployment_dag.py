@@ -32,8 +32,7 @@ with DAG(
         use_case=digits.NAME,
         gate="release",
         manifest=release,
-        role="devops_engineer",
-        rework={"Compress again": ("digits_deployment", "compress"), "Train again": ("digits_model", "train")},
+        policy=digits.GATES["release"],
     )
     tested >> approved
     deployed = deploy(use_case=digits.NAME, manifest=approved["manifest"], gate="release")

@@ -42,8 +42,7 @@ with DAG(
         use_case=digits.NAME,
         gate="model",
         manifest=candidate["manifest"],
-        role="model_validator",
-        rework={"Train again": ("digits_model", "train"), "Collect data again": ("digits_data", "ingest")},
+        policy=digits.GATES["model"],
     )
     promote(
         use_case=digits.NAME,

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from airflow.sdk import Asset
 
+from airlock.operators.gate import policies
+
 NAME = "digits"
 FOLDER = Path(__file__).parent
 
@@ -22,6 +24,9 @@ SEED = 7
 
 # Deployment
 COMPRESSION = "litert_dynamic"
+
+# Who decides: adopted with `airlock policy adopt`
+GATES = policies(FOLDER / "gates.json")
 
 # What wakes the next pipeline
 APPROVED_DATA = Asset("digits/approved-data")

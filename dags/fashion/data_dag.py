@@ -32,8 +32,7 @@ with DAG("fashion_data", schedule=None, catchup=False, max_active_runs=1, tags=[
         use_case=fashion.NAME,
         gate="data",
         manifest=manifest["manifest"],
-        role="data_engineer",
-        rework={"Collect data again": ("fashion_data", "ingest"), "Clean again": ("fashion_data", "clean")},
+        policy=fashion.GATES["data"],
     )
     promote(
         use_case=fashion.NAME,

@@ -32,8 +32,7 @@ with DAG(
         use_case=fashion.NAME,
         gate="release",
         manifest=release,
-        role="devops_engineer",
-        rework={"Compress again": ("fashion_deployment", "compress"), "Train again": ("fashion_model", "train")},
+        policy=fashion.GATES["release"],
     )
     tested >> approved
     deployed = deploy(use_case=fashion.NAME, manifest=approved["manifest"], gate="release")

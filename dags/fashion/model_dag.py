@@ -42,8 +42,7 @@ with DAG(
         use_case=fashion.NAME,
         gate="model",
         manifest=candidate["manifest"],
-        role="model_validator",
-        rework={"Train again": ("fashion_model", "train"), "Collect data again": ("fashion_data", "ingest")},
+        policy=fashion.GATES["model"],
     )
     promote(
         use_case=fashion.NAME,

@@ -24,11 +24,12 @@ def head() -> str:
     return max(path.stem[1:5] for path in (FOLDER / "versions").glob("r[0-9]*.py"))
 
 
-def upgrade(owner_dsn: str, app_role: str) -> bool:
-    """Bring the schema up to date and give the application role its rights; return whether there was work.
+def upgrade(owner_dsn: str, app_role: str, guard_role: str) -> bool:
+    """Bring the schema up to date and give the two roles their rights; return whether there was work.
 
     :param owner_dsn: DSN of the role that owns the schema.
-    :param app_role: name of the existing role that everything else connects as.
+    :param app_role: name of the existing role that everything but the API server connects as.
+    :param guard_role: name of the API server's existing role.
     :raises InfrastructureError: the database does not answer.
     :raises UserError: the database is newer than this Airlock.
     """
@@ -41,28 +42,30 @@ def upgrade(owner_dsn: str, app_role: str) -> bool:
             f"The database cannot be migrated: {_first_line(error)}.", hint="See `airlock status`."
         ) from error
     with closing(link):
-        if _state(link, app_role) == (head(), True):
+        if _state(link, guard_role) == (head(), True):
             return False
         with link, link.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
-        revision, _ = _state(link, app_role)
+        revision, _ = _state(link, guard_role)
         if revision > head():
             raise UserError(f"The database has revision {revision}, newer than {head()}.", hint="Update Airlock.")
         if revision != head():
             _migrate(owner_dsn)
         with link, link.cursor() as cursor:
-            grant(cursor, app_role)
+            grant(cursor, app_role, guard_role)
     return True
 
 
-def _state(link: "connection", app_role: str) -> tuple[str, bool]:
-    """Return the database's revision, and whether the application role was given its rights."""
+def _state(link: "connection", guard_role: str) -> tuple[str, bool]:
+    """Return the database's revision, and whether the roles were given their rights, the guard's last."""
     with link, link.cursor() as cursor:
         cursor.execute("SELECT to_regclass('airlock.alembic_version') IS NOT NULL")
         if not (cursor.fetchone() or (False,))[0]:
             return "", False
         cursor.execute(
-            "SELECT version_num, has_schema_privilege(%s, 'airlock', 'USAGE') FROM airlock.alembic_version", (app_role,)
+            "SELECT version_num, EXISTS (SELECT FROM pg_roles WHERE rolname = %s AND"
+            " has_schema_privilege(oid, 'airlock', 'USAGE')) FROM airlock.alembic_version",
+            (guard_role,),
         )
         revision, granted = cursor.fetchone() or ("", False)
         return str(revision), bool(granted)

@@ -20,7 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airlock.errors import UserError
 from airlock.governance.evidence import asked_in
-from airlock.plugins.answers import Answer, GateAnswers, at_place
+from airlock.plugins.answers import Answer, GateAnswers
+from airlock.plugins.checks import at_place
 from airlock.plugins.identity import Person, identify
 from airlock.plugins.questions import question_at
 

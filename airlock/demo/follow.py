@@ -59,7 +59,12 @@ class Follower:
         self.say = say
         self.show = show
         self.steps: list[Step] = []
-        self.gates = 0
+        self.answered: set[str] = set()
+
+    @property
+    def gates(self) -> int:
+        """How many gates were answered."""
+        return len(self.answered)
 
     def follow(self, dag: str, run: str) -> None:
         """Follow a run to its end.
@@ -121,7 +126,7 @@ class Follower:
             return
         if reply.is_error:
             raise UserError(f"The {request.gate} gate refused {person.username}: {reply.text}.")
-        self.gates += 1
+        self.answered.add(request.id)
         self.say(f"  {name:<16} [yellow]{APPROVE}[/] by {person.username}, a {awaited[0]}")
 
     def _confirmed(self, policy: str) -> dict[str, bool]:

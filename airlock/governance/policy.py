@@ -1,6 +1,5 @@
 """What a gate demands before it opens: data, not code, and part of every signed decision by its digest."""
 
-from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +38,12 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         _check_roles(self.roles)
         if self.quorum < 1:
             raise UserError(f"A quorum of {self.quorum} opens for nobody's word.", hint="Ask for at least 1 person.")
+
+    @property
+    def words(self) -> str:
+        """Who must approve, for people."""
+        who = " or ".join(self.roles)
+        return f"a {who}" if self.quorum == 1 else f"{self.quorum} different people ({who})"
 
 
 class Escalation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -117,7 +122,7 @@ class GatePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def describe(self) -> str:
         """One sentence for people: who must approve, and who may not."""
-        wanted = ", then ".join(_stage_words(stage) for stage in self.stages)
+        wanted = ", then ".join(stage.words for stage in self.stages)
         barred = f"; not whoever was its {' or '.join(self.exclude)}" if self.exclude else ""
         return f"Needs {wanted}{barred}."
 
@@ -148,42 +153,6 @@ def read_gates(path: Path) -> GateFile:
         raise UserError(f"{path} does not describe gates: {error}.", hint="Compare it with dags/digits.") from error
 
 
-def check_satisfiable(policy: GatePolicy, people: Mapping[str, Collection[str]]) -> None:
-    """Make sure that there are enough different people for every stage.
-
-    :param people: name to roles of everybody who can sign in.
-    :raises UserError: names the stage that nobody, or not enough people, could satisfy.
-    """
-    taken: dict[str, int] = {}
-    seats = [(number, stage) for number, stage in enumerate(policy.stages) for _ in range(stage.quorum)]
-    for seat, (number, stage) in enumerate(seats):
-        if not _seat(seat, seats, people, taken, set()):
-            having = sorted(name for name in people if set(people[name]) & set(stage.roles))
-            raise UserError(
-                f"Nobody could satisfy stage {number + 1}, {_stage_words(stage)}: "
-                f"{', '.join(having) or 'nobody'} can sign in with such a role, and nobody counts twice.",
-                hint="Lower the quorum, or give the role to more people.",
-            )
-
-
-def _seat(
-    seat: int,
-    seats: list[tuple[int, Stage]],
-    people: Mapping[str, Collection[str]],
-    taken: dict[str, int],
-    tried: set[str],
-) -> bool:
-    """Give a seat to somebody, moving others to other seats where they fit (Kuhn's augmenting paths)."""
-    for name in people:
-        if name in tried or not set(people[name]) & set(seats[seat][1].roles):
-            continue
-        tried.add(name)
-        if name not in taken or _seat(taken[name], seats, people, taken, tried):
-            taken[name] = seat
-            return True
-    return False
-
-
 def _check_roles(roles: list[str]) -> None:
     if not roles:
         raise UserError("A stage without roles asks nobody.", hint='Give it "roles": ["model_validator"], for example.')
@@ -205,8 +174,3 @@ def _check_times(policy: GatePolicy) -> None:
             raise UserError(
                 f"The {name} of {seconds} s lies after the window of {policy.window} s.", hint="Widen the window."
             )
-
-
-def _stage_words(stage: Stage) -> str:
-    who = " or ".join(stage.roles)
-    return f"a {who}" if stage.quorum == 1 else f"{stage.quorum} different people ({who})"

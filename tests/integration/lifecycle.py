@@ -1,8 +1,10 @@
 """Drives a use case through its DAGs as its people would, trying the wrong ones first."""
 
+import time
 from typing import Any
 
 from airlock.demo.follow import Follower, now
+from airlock.governance.book import Book
 from airlock.stores.database import open_database
 from airlock.stores.gates import GateRequests
 from tests.integration.conftest import Stack
@@ -16,7 +18,11 @@ class Journey(Follower):
 
     def __init__(self, stack: Stack, rejects: dict[str, str] | None = None) -> None:
         requests = GateRequests(open_database(stack.settings.database))
-        super().__init__(stack.person("Admin"), stack.person, requests, print, lambda _text: None)
+
+        def book() -> Book:
+            return Book.open(requests.ledger, stack.settings.public_keys)
+
+        super().__init__(stack.person("Admin"), stack.person, requests, book, print, lambda _text: None)
         self.stack = stack
         self.rejects = rejects or {}
         self.runs: dict[str, str] = {}
@@ -26,13 +32,16 @@ class Journey(Follower):
     def _answer(self, dag: str, run: str, name: str) -> None:
         request = self.requests.find(dag, run, name, -1)
         assert request is not None, f"{name} waits without a request on file"
+        awaited = self.book().tally(request.id).awaited(time.time())
+        if not awaited:
+            return None
         if request.gate not in self.questions:
             self.questions[request.gate] = self.watcher.question(dag, run, name)
-            self.refusals[request.gate] = self._try_everybody_else(dag, run, name, str(request.policy["role"]))
+            self.refusals[request.gate] = self._try_everybody_else(dag, run, name, awaited[0])
         option = self.rejects.pop(request.gate, None)
         if option is None:
             return super()._answer(dag, run, name)
-        person = self.person(str(request.policy["role"]))
+        person = self.person(awaited[0])
         reply = person.answer(dag, run, name, option, "Not good enough.")
         if reply.status_code == 409:
             self.rejects[request.gate] = option

@@ -43,7 +43,7 @@ def digits(stack: Stack) -> Journey:
 
 def records(stack: Stack, kind: str) -> list[dict[str, object]]:
     ledger = Ledger(open_database(stack.settings.database))
-    return [record.content for record in ledger.records() if record.kind == kind]
+    return [record.body for record in ledger.records() if record.kind == kind]
 
 
 class TestFirstTime:
@@ -219,10 +219,10 @@ def tampered(stack: Stack) -> Iterator[int]:
     server = EmbeddedPostgres(Layout(stack.home).postgres, port)
     with psycopg2.connect(server.admin_dsn("airlock")) as link, link.cursor() as cursor:
         cursor.execute("ALTER TABLE airlock.ledger DISABLE TRIGGER append_only")
-        cursor.execute("UPDATE airlock.ledger SET body = replace(body, 'digits', 'Digits') WHERE seq = 2")
+        cursor.execute("UPDATE airlock.ledger SET record = replace(record, 'digits', 'Digits') WHERE seq = 2")
     yield 2
     with psycopg2.connect(server.admin_dsn("airlock")) as link, link.cursor() as cursor:
-        cursor.execute("UPDATE airlock.ledger SET body = replace(body, 'Digits', 'digits') WHERE seq = 2")
+        cursor.execute("UPDATE airlock.ledger SET record = replace(record, 'Digits', 'digits') WHERE seq = 2")
         cursor.execute("ALTER TABLE airlock.ledger ENABLE ALWAYS TRIGGER append_only")
 
 

@@ -18,6 +18,8 @@ from airlock.hooks.artifacts import ArtifactsHook
 from airlock.plugins.questions import Place, Question
 from airlock.stores.gates import GateRequest, place
 
+LONGEST_COMMENT = 10_000
+
 
 class Conflict(UserError):
     """The request is younger than its policy allows, or closed."""
@@ -78,6 +80,8 @@ def read_answer(body: bytes, policy: GatePolicy) -> tuple[str, str, list[str]]:
         raise UserError(f"{payload.chosen_options} is no answer to this gate.", hint=f"Choose one of {policy.options}.")
     option = payload.chosen_options[0]
     comment = str(payload.params_input.get("comment") or "").replace("\0", "").strip()
+    if len(comment) > LONGEST_COMMENT:
+        raise UserError(f"The comment is longer than {LONGEST_COMMENT} characters.", hint="Link to what is longer.")
     if policy.comment_required and not comment:
         raise UserError("This gate asks for a comment.", hint="Say why, in the field 'comment'.")
     checked = sorted(name for name in policy.checklist if payload.params_input.get(name) is True)

@@ -60,6 +60,7 @@ BEGIN
         OR jsonb_typeof(fields -> 'body') <> 'object' OR jsonb_typeof(fields -> 'created') <> 'number'
         OR abs(extract(epoch FROM clock_timestamp()) - (fields ->> 'created')::double precision) > 300
         OR jsonb_typeof(fields -> 'seq') <> 'number' OR jsonb_typeof(fields -> 'use_case') <> 'string'
+        OR jsonb_typeof(fields -> 'previous') <> 'string' OR jsonb_typeof(fields -> 'key_id') <> 'string'
         OR fields ->> 'use_case' IS DISTINCT FROM fields #>> '{body,use_case}'
         OR (fields ->> 'key_id' = '') <> (signature = '')
     THEN
@@ -79,6 +80,10 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF coalesce(covered::jsonb ->> 'kind', '') NOT IN ('request', 'promotion', 'deployment', 'rollback') THEN
         RAISE EXCEPTION 'only the guard appends this kind' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    -- As deep as brackets are many: nobody's reader is to run out of stack.
+    IF length(covered) - length(translate(covered, '[{', '')) > 200 OR length(covered) > 65536 THEN
+        RAISE EXCEPTION 'not a ledger record' USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN airlock.append_any(covered, '');
 END $$;

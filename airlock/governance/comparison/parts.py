@@ -1,0 +1,178 @@
+"""What a comparison says: plain structs, from which Airflow's page and our own are drawn.
+
+Every text in them (class names, parameters, …) is as its author wrote it: whoever shows it must escape it.
+``None`` stands for what is not known, for example a champion's figure when nothing serves the use case yet.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from airlock.governance.evaluations import Interval
+from airlock.references import Artifact, DatasetVersion, LabelSet
+
+Kind = Literal["data", "candidate", "release"]
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """Root of the parts."""
+
+
+class Metric(Part):
+    """One figure, of what is asked about (``now``) and of the champion (``before``).
+
+    :param interval: at 95 %.
+    """
+
+    name: str
+    now: float | None
+    before: float | None = None
+    interval: Interval | None = None
+    before_interval: Interval | None = None
+
+    @property
+    def difference(self) -> float | None:
+        """How much more it is now."""
+        return None if self.now is None or self.before is None else self.now - self.before
+
+
+class ClassRow(Part):
+    """One class of the test split; ``None`` for a model that does not know the class."""
+
+    name: str
+    support: int | None
+    recall: Metric
+    precision: Metric
+
+
+class Flip(Part):
+    """A sample that one of the two models answers right and the other wrong.
+
+    :param truth: name of its class; likewise the answers ``now`` and ``before``.
+    :param probability: what the model gave its answer now; ``before_probability`` likewise.
+    :param picture: PNG in base64; empty when none was kept.
+    """
+
+    sample: str
+    truth: str
+    now: str
+    before: str
+    probability: float
+    before_probability: float
+    picture: str = ""
+
+
+class Paired(Part):
+    """Two models on the samples that both answered and whose label is the same for both.
+
+    :param samples: how many those are.
+    :param gained: wrong before and right now; ``lost`` the other way round. The most confident errors first.
+    :param p_value: of McNemar's exact test: how likely flips this one-sided are when both are equally good.
+    :param difference: of accuracy, now less before; ``interval`` of it, at 95 %.
+    """
+
+    samples: int
+    gained: list[Flip]
+    lost: list[Flip]
+    p_value: float
+    difference: float
+    interval: Interval
+
+
+class Change(Part):
+    """Something that is not what it was; ``None`` where it is missing."""
+
+    name: str
+    before: str | None
+    now: str | None
+
+
+class Relabelled(Part):
+    """A sample whose label is not what it was."""
+
+    sample: str
+    before: str
+    now: str
+
+
+class DataChanges(Part):
+    """What became of the samples and labels since the champion's.
+
+    :param rows: samples of the dataset version; ``counts`` of each split.
+    :param dropped: samples that cleaning left out.
+    :param added: samples the champion's data does not have; likewise ``removed``. ``None`` when it is not known which.
+    :param changed: samples in both whose content or measures differ.
+    :param relabelled: labelled samples in both whose label differs, the first 100; ``relabelled_count`` of all.
+    """
+
+    dataset: DatasetVersion
+    labels: LabelSet
+    counts: dict[str, int]
+    dropped: int
+    before_dataset: DatasetVersion | None = None
+    before_labels: LabelSet | None = None
+    before_counts: dict[str, int] = {}
+    before_dropped: int | None = None
+    added: int | None = None
+    removed: int | None = None
+    changed: int | None = None
+    relabelled: list[Relabelled] = []
+    relabelled_count: int | None = None
+    classes_added: list[str] = []
+    classes_removed: list[str] = []
+
+    @property
+    def same(self) -> bool:
+        """Whether samples and labels are the champion's."""
+        return (self.before_dataset, self.before_labels) == (self.dataset, self.labels)
+
+
+class Shrunk(Part):
+    """A release's model against the candidate it was compressed from.
+
+    :param figures: the compressed model's (``now``) and the original's (``before``).
+    """
+
+    method: str
+    points_lost: float
+    ratio: float
+    figures: list[Metric]
+    paired: Paired | None = None
+
+
+class Link(Part):
+    """An artifact behind a comparison."""
+
+    title: str
+    artifact: Artifact
+
+
+class Comparison(Part):
+    """A manifest beside the champion's of the same kind.
+
+    :param champion: digest of its manifest; empty when nothing serves the use case.
+    :param metrics: the manifest's figures; sizes and times too.
+    :param classes: the weakest recall first.
+    :param paired: ``None`` where either evaluation does not say what was answered to which sample.
+    :param parameters: what changed; ``all_parameters`` as they are now, as JSON by name.
+    :param data: of a data manifest.
+    :param compression: of a release manifest.
+    :param parent: the same comparison of what this grew from: a release's candidate, a candidate's data.
+    """
+
+    kind: Kind
+    use_case: str
+    manifest: str
+    champion: str
+    metrics: list[Metric] = []
+    classes: list[ClassRow] = []
+    paired: Paired | None = None
+    parameters: list[Change] = []
+    all_parameters: dict[str, str] = {}
+    seed: int | None = None
+    code: list[Change] = []
+    environment: list[Change] = []
+    data: DataChanges | None = None
+    compression: Shrunk | None = None
+    links: list[Link] = []
+    parent: "Comparison | None" = None

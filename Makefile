@@ -6,7 +6,7 @@ export AIRLOCK_HOME ?= $(CURDIR)/.airlock
 # Bytecode halves Airflow's start-up; some container images switch it off.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo up down status test bench lint clean
+.PHONY: demo up down status test soak bench lint clean
 
 demo: $(VENV)/.installed
 	$(BIN)/airlock demo
@@ -22,6 +22,9 @@ status:
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
+
+soak: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m soak -s
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/run_all.py

@@ -65,11 +65,11 @@ class DemoUser(msgspec.Struct, frozen=True):
 
 
 def load_secrets(path: Path) -> Secrets:
-    """Read the secrets; make them at the first start."""
-    found = _read(path, Secrets)
-    if found is None:
-        found = Secrets()
-        write_private(path, found)
+    """Read the secrets; make those that are missing, all of them at the first start, and keep them."""
+    known = _read(path, dict[str, str]) or {}
+    found = _read(path, Secrets) or Secrets()
+    if known.keys() < (kept := known | msgspec.to_builtins(found)).keys():
+        write_private(path, kept)
     return found
 
 

@@ -10,13 +10,13 @@ from airlock.digests import digest_document, digest_file
 from airlock.launcher.layout import Layout
 
 PACKAGE = Path(airlock.__file__).parent
-SOURCES = ("plugins/bootstrap.py", "plugins/rights.py")
+SOURCES = ("launcher/databases.py", "plugins/bootstrap.py", "plugins/rights.py")
 
 
 class Stamps(msgspec.Struct, frozen=True, kw_only=True):
     """What the databases were prepared for.
 
-    :param bootstrap: digest over everything that Airflow's database was prepared from.
+    :param bootstrap: digest over everything that the databases and their roles were prepared from.
     :param mlflow: version of MLflow that its tables fit.
     """
 

@@ -42,11 +42,11 @@ def upgrade(owner_dsn: str, app_role: str, guard_role: str) -> bool:
             f"The database cannot be migrated: {_first_line(error)}.", hint="See `airlock status`."
         ) from error
     with closing(link):
-        if _state(link, guard_role) == (head(), True):
+        if _state(link, app_role, guard_role) == (head(), True):
             return False
         with link, link.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
-        revision, _ = _state(link, guard_role)
+        revision, _ = _state(link, app_role, guard_role)
         if revision > head():
             raise UserError(f"The database has revision {revision}, newer than {head()}.", hint="Update Airlock.")
         if revision != head():
@@ -56,16 +56,16 @@ def upgrade(owner_dsn: str, app_role: str, guard_role: str) -> bool:
     return True
 
 
-def _state(link: "connection", guard_role: str) -> tuple[str, bool]:
-    """Return the database's revision, and whether the roles were given their rights, the guard's last."""
+def _state(link: "connection", *roles: str) -> tuple[str, bool]:
+    """Return the database's revision, and whether all roles were given their rights."""
     with link, link.cursor() as cursor:
         cursor.execute("SELECT to_regclass('airlock.alembic_version') IS NOT NULL")
         if not (cursor.fetchone() or (False,))[0]:
             return "", False
         cursor.execute(
-            "SELECT version_num, EXISTS (SELECT FROM pg_roles WHERE rolname = %s AND"
-            " has_schema_privilege(oid, 'airlock', 'USAGE')) FROM airlock.alembic_version",
-            (guard_role,),
+            "SELECT version_num, (SELECT count(*) FROM pg_roles WHERE rolname = ANY (%s) AND"
+            " has_schema_privilege(oid, 'airlock', 'USAGE')) = %s FROM airlock.alembic_version",
+            (list(roles), len(roles)),
         )
         revision, granted = cursor.fetchone() or ("", False)
         return str(revision), bool(granted)

@@ -1,24 +1,24 @@
-"""Pages of the API server that show what tasks link to: artifacts by digest, for signed-in people only."""
+"""Artifacts by digest, which tasks and pages link to; for signed-in people only."""
 
 import html
 import json
 from typing import Annotated
 
 from airflow.api_fastapi.core_api.security import GetUserDep
-from fastapi import FastAPI, HTTPException, Path, Response
+from fastapi import APIRouter, HTTPException, Path, Response
 
 from airlock.digests import PREFIX
 from airlock.errors import AirlockError
 from airlock.hooks.artifacts import ArtifactsHook
 
-console = FastAPI(title="Airlock", docs_url=None, redoc_url=None)
+router = APIRouter()
 
 PNG = b"\x89PNG\r\n\x1a\n"
 # The pages are our own reports: no script may run in them, whatever a sample's name says.
 POLICY = "default-src 'none'; img-src data: 'self'; style-src 'unsafe-inline'; frame-ancestors 'self'"
 
 
-@console.get("/artifacts/{digest}")
+@router.get("/artifacts/{digest}")
 def artifact(digest: Annotated[str, Path(pattern=f"^{PREFIX}[0-9a-f]{{64}}$")], user: GetUserDep) -> Response:
     """Show an artifact: reports as pages, pictures as pictures, manifests indented, the rest as a download."""
     del user  # being signed in is all that is asked for

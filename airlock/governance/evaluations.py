@@ -79,7 +79,7 @@ class Compression(msgspec.Struct, frozen=True, kw_only=True):
     :param points_lost: percentage points of accuracy; negative when it gained.
     :param ratio: the compressed model's bytes as a share of the original's.
     :param intervals: 95 % intervals of the accuracy of ``original`` and ``compressed``.
-    :param predictions: the compressed model's answers; ``original_answers`` the original's, in the same order.
+    :param predictions: the compressed model's answers; ``original_predictions`` the original's.
     :param errors: like an evaluation's, of the samples that either of the two answers wrong.
     """
 
@@ -90,5 +90,5 @@ class Compression(msgspec.Struct, frozen=True, kw_only=True):
     ratio: float
     intervals: dict[str, Interval] = {}
     predictions: Predictions | None = None
-    original_answers: list[int] = []
+    original_predictions: Predictions | None = None
     errors: dict[str, str] = {}

@@ -40,6 +40,8 @@ class DataManifest(Manifest, frozen=True, tag="data"):
 
     :param counts: samples in each split.
     :param process: what made the dataset version.
+    :param index: which samples with which labels, :class:`airlock.governance.comparison.index.Index`; manifests from
+        before there was one have none.
     """
 
     dataset: DatasetVersion
@@ -49,6 +51,7 @@ class DataManifest(Manifest, frozen=True, tag="data"):
     dropped: Artifact
     counts: dict[str, int]
     process: dict[str, Any] = {}
+    index: Artifact | None = None
 
 
 class CandidateManifest(Manifest, frozen=True, tag="candidate"):

@@ -4,11 +4,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
 from airlock.errors import UserError
-from airlock.model.evaluation import accuracy
+from airlock.governance.evaluations import Compression, Interval, Measured
+from airlock.governance.statistics import wilson
+from airlock.model.evaluation import accuracy, pictures, predictions
 from airlock.model.litert import LiteModel
 from airlock.model.tensors import Split
 
@@ -20,30 +21,8 @@ WARM_UP = 20
 MOST_TIMED = 500
 
 
-class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """One file on one thread.
-
-    :param p50_ms: median time of a single sample in milliseconds; ``p99_ms`` likewise.
-    """
-
-    bytes: int
-    accuracy: float
-    p50_ms: float
-    p99_ms: float
-
-
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """A compressed model against the original.
-
-    :param points_lost: percentage points of accuracy; negative when it gained.
-    :param ratio: the compressed model's bytes as a share of the original's.
-    """
-
-    method: str
-    original: Measured
-    compressed: Measured
-    points_lost: float
-    ratio: float
+class Comparison(Compression, frozen=True, kw_only=True):
+    """A compressed model against the original, and whether the trade is good enough."""
 
     def require_at_most(self, max_points_lost: float) -> None:
         """Refuse a bad trade.
@@ -61,27 +40,38 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 def compare(method: str, original: Path, compressed: Path, split: Split) -> Comparison:
     """Measure both files on the same samples."""
-    before, after = measure(original, split), measure(compressed, split)
+    (before, given_before), (after, given) = measure(original, split), measure(compressed, split)
+    wrong = (given.argmax(axis=1) != split.y) | (given_before.argmax(axis=1) != split.y)
     return Comparison(
         method=method,
         original=before,
         compressed=after,
         points_lost=round(100 * (before.accuracy - after.accuracy), 6),
         ratio=round(after.bytes / before.bytes, 4),
+        intervals={"original": _sure(given_before, split), "compressed": _sure(given, split)},
+        predictions=predictions(split, given),
+        original_predictions=predictions(split, given_before),
+        errors=pictures(split, wrong, given),
     )
 
 
-def measure(path: Path, split: Split) -> Measured:
-    """Measure a file: size, accuracy on every sample, time of up to 500 single samples."""
+def measure(path: Path, split: Split) -> tuple[Measured, "NDArray[np.float32]"]:
+    """Measure a file: size, accuracy on every sample, time of up to 500 single samples; return its answers too."""
     model = LiteModel(path)
     parts = [model.predict(np.asarray(split.x[at : at + BATCH])) for at in range(0, len(split.y), BATCH)]
-    times = _single_sample_times(model, split.x)
-    return Measured(
+    probabilities, times = np.concatenate(parts), _single_sample_times(model, split.x)
+    measured = Measured(
         bytes=path.stat().st_size,
-        accuracy=accuracy(np.concatenate(parts), split.y),
+        accuracy=accuracy(probabilities, split.y),
         p50_ms=round(float(np.percentile(times, 50)), 4),
         p99_ms=round(float(np.percentile(times, 99)), 4),
     )
+    return measured, probabilities
+
+
+def _sure(probabilities: "NDArray[np.float32]", split: Split) -> Interval:
+    hits = int((probabilities.argmax(axis=1) == split.y).sum())
+    return wilson(hits, len(split.y)) or (0.0, 1.0)
 
 
 def _single_sample_times(model: LiteModel, x: "NDArray[np.uint8]") -> list[float]:

@@ -7,7 +7,7 @@ import msgspec
 from airlock.references import Artifact, DatasetVersion, LabelSet
 from airlock.steps.context import StepContext
 
-ENVIRONMENT = ()
+ENVIRONMENT = ("pyarrow", "pylance")
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,12 +37,22 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run(inputs: Inputs, context: StepContext) -> Outputs:
-    """Write the manifest."""
+    """Write the index of samples and labels, and the manifest that names it."""
     from airlock.data.metadata import check_match
     from airlock.governance.manifest import DataManifest, put
 
     check_match(inputs.dataset, inputs.labels)
-    manifest = DataManifest(**{name: getattr(inputs, name) for name in inputs.__struct_fields__})
-    stored = put(context.artifacts, manifest)
+    given = {name: getattr(inputs, name) for name in inputs.__struct_fields__}
+    stored = put(context.artifacts, DataManifest(**given, index=_index(inputs, context)))
     context.link("Manifest", stored.digest)
     return Outputs(manifest=stored)
+
+
+def _index(inputs: Inputs, context: StepContext) -> Artifact:
+    """Which samples and labels: what tells two data manifests apart where no Lance table can be read."""
+    from airlock.governance.comparison.index import index_of
+    from airlock.stores.labels import LabelStore
+
+    labels = LabelStore(context.database).read(inputs.labels)
+    index = index_of(context.datasets.digests(inputs.dataset), labels)
+    return context.artifacts.put(msgspec.json.encode(index), "application/json")

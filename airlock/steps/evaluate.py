@@ -9,9 +9,9 @@ from airlock.references import Artifact, TrackingRun
 from airlock.steps.context import StepContext
 
 if TYPE_CHECKING:
-    from airlock.model.evaluation import Evaluation
+    from airlock.governance.evaluations import Evaluation
 
-ENVIRONMENT = ("keras", "matplotlib", "mlflow", "numpy", "tensorflow")
+ENVIRONMENT = ("keras", "matplotlib", "mlflow", "numpy", "pillow", "tensorflow")
 BATCH = 256
 
 
@@ -28,7 +28,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Outputs(msgspec.Struct, frozen=True, kw_only=True):
-    """:param evaluation: JSON of :class:`airlock.model.evaluation.Evaluation`.
+    """:param evaluation: JSON of :class:`airlock.governance.evaluations.Evaluation`.
     :param picture: PNG of the confusion matrix.
     """
 
@@ -51,12 +51,14 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
 
 
 def _evaluate(inputs: Inputs, context: StepContext) -> "Evaluation":
-    from airlock.model.evaluation import Evaluation, class_figures, confusion_matrix
+    from airlock.governance.evaluations import Evaluation
+    from airlock.model.evaluation import class_figures, confusion_matrix, intervals, pictures, predictions
     from airlock.model.tensors import load_split
 
     split = load_split(context.fetch(inputs.tensors, "tensors"), inputs.split)
-    model = _load(inputs, context)
-    confusion = confusion_matrix(split.y, _answers(model, split.x, context), len(inputs.classes))
+    probabilities = _answers(_load(inputs, context), split.x, context)
+    answers = probabilities.argmax(axis=1)
+    confusion = confusion_matrix(split.y, answers, len(inputs.classes))
     return Evaluation(
         model=inputs.model.digest,
         tensors=inputs.tensors.digest,
@@ -65,6 +67,9 @@ def _evaluate(inputs: Inputs, context: StepContext) -> "Evaluation":
         accuracy=float(confusion.trace() / len(split.y)),
         per_class=dict(zip(inputs.classes, class_figures(confusion), strict=True)),
         confusion=confusion.tolist(),
+        intervals=intervals(confusion),
+        predictions=predictions(split, probabilities),
+        errors=pictures(split, answers != split.y, probabilities),
     )
 
 
@@ -86,7 +91,7 @@ def _answers(model: Any, x: Any, context: StepContext) -> Any:
 
     answers = []
     for begin in range(0, len(x), BATCH):
-        answers.append(model.predict_on_batch(x[begin : begin + BATCH]).argmax(axis=1))
+        answers.append(model.predict_on_batch(x[begin : begin + BATCH]))
         context.progress(min(begin + BATCH, len(x)), len(x), "sample")
     return np.concatenate(answers)
 
@@ -106,7 +111,15 @@ def _log(inputs: Inputs, context: StepContext, evaluation: "Evaluation", picture
     tracked = Tracking(context.settings.tracking).open(inputs.run)
     context.link("MLflow run", tracked.url)
     report = context.workdir / f"evaluation_{inputs.split}.json"
-    report.write_bytes(msgspec.json.format(msgspec.json.encode(evaluation), indent=2))
-    tracked.metrics({f"{inputs.split}_accuracy": evaluation.accuracy, f"{inputs.split}_macro_f1": evaluation.macro_f1})
+    report.write_bytes(msgspec.json.format(msgspec.json.encode(_figures(evaluation)), indent=2))
+    figures = {"accuracy": evaluation.accuracy, "macro_f1": evaluation.macro_f1}
+    for name, (low, high) in evaluation.intervals.items():
+        figures |= {f"{name}_low": low, f"{name}_high": high}
+    tracked.metrics({f"{inputs.split}_{name}": value for name, value in figures.items()})
     tracked.file(picture)
     tracked.file(report)
+
+
+def _figures(evaluation: "Evaluation") -> "Evaluation":
+    """Leave out what only a comparison of two models needs: it stays in the artifact store."""
+    return msgspec.structs.replace(evaluation, predictions=None, errors={})

@@ -9,8 +9,8 @@ from airlock.references import Artifact, ModelVersion, TrackingRun
 from airlock.steps.context import StepContext
 
 if TYPE_CHECKING:
+    from airlock.governance.evaluations import Evaluation
     from airlock.governance.manifest import CandidateManifest
-    from airlock.model.evaluation import Evaluation
     from airlock.model.registry import RunFacts
 
 ENVIRONMENT = ()
@@ -69,7 +69,7 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
 
 
 def _evaluation(inputs: Inputs, context: StepContext) -> "Evaluation":
-    from airlock.model.evaluation import Evaluation
+    from airlock.governance.evaluations import Evaluation
 
     try:
         evaluation = msgspec.json.decode(context.artifacts.read(inputs.evaluation.digest), type=Evaluation)

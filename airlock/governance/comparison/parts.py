@@ -18,7 +18,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """Root of the parts."""
 
 
-class Metric(Part):
+class Metric(Part, frozen=True, kw_only=True):
     """One figure, of what is asked about (``now``) and of the champion (``before``).
 
     :param interval: at 95 %.
@@ -36,7 +36,7 @@ class Metric(Part):
         return None if self.now is None or self.before is None else self.now - self.before
 
 
-class ClassRow(Part):
+class ClassRow(Part, frozen=True, kw_only=True):
     """One class of the test split; ``None`` for a model that does not know the class."""
 
     name: str
@@ -45,7 +45,7 @@ class ClassRow(Part):
     precision: Metric
 
 
-class Flip(Part):
+class Flip(Part, frozen=True, kw_only=True):
     """A sample that one of the two models answers right and the other wrong.
 
     :param truth: name of its class; likewise the answers ``now`` and ``before``.
@@ -62,7 +62,7 @@ class Flip(Part):
     picture: str = ""
 
 
-class Paired(Part):
+class Paired(Part, frozen=True, kw_only=True):
     """Two models on the samples that both answered and whose label is the same for both.
 
     :param samples: how many those are.
@@ -79,7 +79,7 @@ class Paired(Part):
     interval: Interval
 
 
-class Change(Part):
+class Change(Part, frozen=True, kw_only=True):
     """Something that is not what it was; ``None`` where it is missing."""
 
     name: str
@@ -87,7 +87,7 @@ class Change(Part):
     now: str | None
 
 
-class Relabelled(Part):
+class Relabelled(Part, frozen=True, kw_only=True):
     """A sample whose label is not what it was."""
 
     sample: str
@@ -95,7 +95,7 @@ class Relabelled(Part):
     now: str
 
 
-class DataChanges(Part):
+class DataChanges(Part, frozen=True, kw_only=True):
     """What became of the samples and labels since the champion's.
 
     :param rows: samples of the dataset version; ``counts`` of each split.
@@ -127,7 +127,7 @@ class DataChanges(Part):
         return (self.before_dataset, self.before_labels) == (self.dataset, self.labels)
 
 
-class Shrunk(Part):
+class Shrunk(Part, frozen=True, kw_only=True):
     """A release's model against the candidate it was compressed from.
 
     :param figures: the compressed model's (``now``) and the original's (``before``).
@@ -140,21 +140,21 @@ class Shrunk(Part):
     paired: Paired | None = None
 
 
-class Link(Part):
+class Link(Part, frozen=True, kw_only=True):
     """An artifact behind a comparison."""
 
     title: str
     artifact: Artifact
 
 
-class Comparison(Part):
+class Comparison(Part, frozen=True, kw_only=True):
     """A manifest beside the champion's of the same kind.
 
     :param champion: digest of its manifest; empty when nothing serves the use case.
     :param metrics: the manifest's figures; sizes and times too.
     :param classes: the weakest recall first.
     :param paired: ``None`` where either evaluation does not say what was answered to which sample.
-    :param parameters: what changed; ``all_parameters`` as they are now, as JSON by name.
+    :param parameters: what changed, the seed too; ``all_parameters`` as they are now, as JSON by name.
     :param data: of a data manifest.
     :param compression: of a release manifest.
     :param parent: the same comparison of what this grew from: a release's candidate, a candidate's data.
@@ -169,7 +169,6 @@ class Comparison(Part):
     paired: Paired | None = None
     parameters: list[Change] = []
     all_parameters: dict[str, str] = {}
-    seed: int | None = None
     code: list[Change] = []
     environment: list[Change] = []
     data: DataChanges | None = None

@@ -26,6 +26,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     :param public_keys: folder with the Ed25519 public keys that decisions are verified with.
     :param people: JSON file with name to roles of everybody who can sign in, kept by the API server.
     :param roster: JSON file with name to roles; when set, nobody has a role at a gate that it does not name too.
+    :param notify: URL that is told about gates that wait too long; empty for the log only.
     :param profiles: JSON file with the compute profiles; empty for the built-in ones.
     """
 
@@ -39,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     public_keys: str = ""
     people: str = ""
     roster: str = ""
+    notify: str = ""
     profiles: str = ""
 
     def environment(self) -> dict[str, str]:

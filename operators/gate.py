@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
-from airflow.sdk import Param
+from airflow.sdk import Param, get_parsing_context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, DownstreamTasksSkipped
 from msgspec.structs import replace
 
 from airlock.digests import digest_bytes, short
-from airlock.errors import NotApproved
+from airlock.errors import NotApproved, UserError
 from airlock.governance.book import Book
 from airlock.governance.decisions import Closing, Decision
 from airlock.governance.evidence import champion_of, evidence, question
@@ -29,11 +29,14 @@ from airlock.operators.trigger import start_rework
 from airlock.settings import settings
 from airlock.stores.gates import GateRequest, GateRequests
 from airlock.stores.ledger import Ledger, Record
+from airlock.stores.queue import PromotionQueue
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 PATIENCE = 300.0
+# Ways in which Airflow itself would end the waiting. Here the policy says what happens, and who decides.
+NOT_HERE = ("options", "defaults", "multiple", "response_timeout", "execution_timeout")
 
 
 class GateOperator(NamedOutputs, HITLOperator):
@@ -47,6 +50,10 @@ class GateOperator(NamedOutputs, HITLOperator):
     What it does not do: trust an answer by itself. Marking this task successful leaves no signed record, so
     whatever the gate protects refuses to act.
 
+    How it ends: *approved* succeeds; *rejected* starts the rework and skips what follows; *withdrawn* and *superseded*
+    skip; *expired* fails. Clearing the task asks anew. ``GateOperator.partial(…).expand(manifest=[…])`` asks about
+    several manifests side by side.
+
     :param use_case: name of the use case.
     :param gate: name of the gate, for example ``data``.
     :param manifest: the manifest to decide about.
@@ -56,18 +63,25 @@ class GateOperator(NamedOutputs, HITLOperator):
     template_fields: Sequence[str] = ("subject", "body", "manifest")
     operator_extra_links = (MANIFEST,)
     ui_color = "#f6c945"
+    # Inherited by subclasses: by it the guard knows a gate, whatever its class is called.
+    custom_operator_name = "Gate"
 
     def __init__(self, *, use_case: str, gate: str, manifest: Any, policy: GatePolicy, **kwargs: Any) -> None:
-        check_people(policy, f"the {gate} gate of {use_case}", settings().people)
-        # A retry finds the record that already closed the request, so an answer the scheduler lost is not asked twice.
-        kwargs.setdefault("retries", 3)
-        kwargs.setdefault("retry_delay", timedelta(seconds=5))
+        if wrong := [name for name in NOT_HERE if name in kwargs]:
+            raise UserError(f"A gate takes no {wrong[0]!r}.", hint="What it waits for, and how long, is its policy's.")
+        kwargs = defaults(use_case, gate, policy) | kwargs
+        kwargs.pop("params", None)  # a mapped gate brings them; the form is the policy's
         super().__init__(subject=f"{use_case}: {gate} gate", options=policy.options, params=form_of(policy), **kwargs)
         self.use_case = use_case
         self.gate = gate
         self.manifest = manifest
         self.policy = policy
         self.result_links: dict[str, str] = {}
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """A gate to be mapped, checked like any other when the DAG is parsed."""
+        return super().partial(**(defaults(kwargs["use_case"], kwargs["gate"], kwargs["policy"]) | kwargs))
 
     @cached_property
     def requests(self) -> GateRequests:
@@ -94,25 +108,30 @@ class GateOperator(NamedOutputs, HITLOperator):
     def complete(self, context: "Context", request: GateRequest) -> dict[str, Any]:
         """Return the approved manifest and its decision, or do what another end of the request asks for."""
         closing, record = self.wait_for_closing(request)
-        decided = self.book().decisions[request.id]
-        said = " ".join(sentence(decision) for decision, _ in decided) or closing.reason
+        decided = [decision for decision, _ in self.book().decisions[request.id]]
+        said = " ".join([*map(sentence, decided), *filter(None, [closing.reason])])
         context["ti"].xcom_push(key="summary", value={"headline": f"{closing.verdict}: {said}", "cached": False})
-        match closing.verdict:
-            case "approved":
-                return {"manifest": self.manifest, "decision": record.hash}
-            case "rejected":
-                self._rework(request, decided[-1][0])
-            case "expired":
-                raise AirflowFailException(
-                    f"Nobody decided about manifest {self.short} in time: expiry is never approval. "
-                    "Clear this task to ask again."
-                )
-        raise AirflowSkipException(f"The request about manifest {self.short} was {closing.verdict}. {closing.reason}")
+        self.log.info("The request about manifest %s is %s. %s", self.short, closing.verdict, said)
+        if closing.verdict == "approved":
+            return {"manifest": self.manifest, "decision": record.hash}
+        PromotionQueue(DatabaseHook().get_conn()).finish(request.dag, request.run, closing.verdict)
+        if closing.verdict == "rejected":
+            self._rework(request, decided[-1])
+        if closing.verdict == "expired":
+            raise AirflowFailException(
+                f"Nobody decided about manifest {self.short} in time: expiry is never approval. "
+                "Clear this task to ask again."
+            )
+        by = f" by {closing.user}" if closing.user else ""
+        raise AirflowSkipException(
+            f"The request about manifest {self.short} was {closing.verdict}{by}. {closing.reason} "
+            "Clear this task to ask again."
+        )
 
     def _rework(self, request: GateRequest, decision: Decision) -> None:
         rework = self.policy.rework[decision.option]
-        start_rework(rework, decision, list(chain(self.artifacts, self.digest)), run_id=f"rework__{request.id[:12]}")
-        self.log.info("%s Started %s at %s.", sentence(decision), rework.dag, rework.step)
+        run = start_rework(rework, request, decision, list(chain(self.artifacts, self.digest)))
+        self.log.info("Started %s of %s at %s.", run, rework.dag, rework.step)
         raise DownstreamTasksSkipped(tasks=sorted(self.downstream_task_ids))  # type: ignore[no-untyped-call]
 
     def question(self, context: "Context") -> GateRequest:
@@ -177,6 +196,19 @@ class GateOperator(NamedOutputs, HITLOperator):
     def short(self) -> str:
         """The 12 hex digits people read."""
         return short(self.digest)
+
+
+def defaults(use_case: str, gate: str, policy: GatePolicy) -> dict[str, Any]:
+    """What every gate has unless its DAG says otherwise; checks that living people could satisfy the policy.
+
+    A retry finds the record that already closed the request, so an answer the scheduler lost is not asked twice.
+
+    :raises UserError: names the gate and the stage that nobody, or not enough people, could satisfy.
+    """
+    # In a running task it is too late for that: a role taken away must not fail the run's other tasks.
+    if get_parsing_context().task_id is None:
+        check_people(policy, f"the {gate} gate of {use_case}", settings().people)
+    return {"retries": 3, "retry_delay": timedelta(seconds=5)}
 
 
 def form_of(policy: GatePolicy) -> dict[str, Param]:

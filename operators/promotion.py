@@ -1,13 +1,14 @@
 """Between the pipelines: an approved manifest is queued for the next DAG, which takes it exactly once."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from airlock.digests import short
+from airlock.digests import digest_bytes, short
 from airlock.errors import NotApproved
 from airlock.governance.approval import require_approval
 from airlock.governance.manifest import MEDIA_TYPE
@@ -16,7 +17,7 @@ from airlock.hooks.database import DatabaseHook
 from airlock.operators.links import MANIFEST
 from airlock.operators.outputs import NamedOutputs
 from airlock.operators.step import rework_of
-from airlock.operators.trigger import start_run
+from airlock.operators.trigger import QUEUED, run_is_gone, start_run
 from airlock.references import Artifact
 from airlock.settings import settings
 from airlock.stores.ledger import Ledger, Record
@@ -37,6 +38,9 @@ class PromiseOperator(NamedOutputs, BaseOperator):
     operator_extra_links = (MANIFEST,)
 
     def __init__(self, *, use_case: str, gate: str, **kwargs: Any) -> None:
+        # What it does is done once however often it runs, so a store that is away for a moment costs no run.
+        kwargs.setdefault("retries", 3)
+        kwargs.setdefault("retry_delay", timedelta(seconds=5))
         super().__init__(**kwargs)
         self.use_case = use_case
         self.gate = gate
@@ -78,7 +82,9 @@ class PromoteOperator(PromiseOperator):
         _, record = self.approved(digest)
         database = DatabaseHook().get_conn()
         self._record(Ledger(database), digest, record)
-        PromotionQueue(database).put(self.promotion_queue, digest, record.hash)
+        queue = PromotionQueue(database)
+        queue.put(self.promotion_queue, digest, record.hash)
+        queue.finish(context["ti"].dag_id, context["ti"].run_id, "promoted")
         context["ti"].xcom_push(
             key="summary",
             value={"headline": f"Manifest {short(digest)} queued for {self.promotion_queue}.", "cached": False},
@@ -111,15 +117,15 @@ class ClaimOperator(PromiseOperator):
         artifact, record = self._reworked(context) or self.approved(
             self._named(context) or self._claimed(ti.dag_id, ti.run_id)
         )
-        digest = artifact.digest
-        ti.xcom_push(
-            key="summary",
-            value={
-                "headline": f"Working on manifest {short(digest)}, approved by record {record.seq}.",
-                "cached": False,
-            },
-        )
+        line = f"Working on manifest {short(artifact.digest)}, approved by record {record.seq}.{asked_for(context)}"
+        self.log.info("%s", line)
+        ti.xcom_push(key="summary", value={"headline": line, "cached": False})
         return {"manifest": msgspec.to_builtins(artifact), "decision": record.hash}
+
+    @property
+    def items(self) -> PromotionQueue:
+        """The promotion queues."""
+        return PromotionQueue(DatabaseHook().get_conn())
 
     def _named(self, context: "Context") -> str:
         conf: dict[str, Any] = context["dag_run"].conf or {}
@@ -127,22 +133,46 @@ class ClaimOperator(PromiseOperator):
 
     def _reworked(self, context: "Context") -> tuple[Artifact, Record] | None:
         """In a run that a rejection started: what the rejected manifest grew from and this gate approved."""
-        for digest in rework_of(context).get("chain", []):
+        rework, ti = rework_of(context), context["ti"]
+        for digest in rework.get("chain", []):
             try:
-                return self.approved(str(digest))
+                found = self.approved(str(digest))
             except AirflowFailException:
                 self.log.debug("Manifest %s is not from the %s gate.", digest, self.gate)
+                continue
+            if origin := rework.get("origin"):
+                self.items.take_over(self.promotion_queue, (origin["dag"], origin["run"]), ti.dag_id, ti.run_id)
+            return found
         return None
 
     def _claimed(self, dag: str, run: str) -> str:
-        queue = PromotionQueue(DatabaseHook().get_conn())
-        item = queue.claim(self.promotion_queue, dag, run)
+        self._give_back()
+        item = self.items.claim(self.promotion_queue, dag, run)
         if item is None:
             raise AirflowSkipException(f"Nothing waits in the promotion queue {self.promotion_queue}.")
         # Airflow may wake this DAG once for several asset events: whoever is left in the queue gets a run of its own.
-        if left := queue.waiting(self.promotion_queue):
-            start_run(dag, f"queue__{left[0].id}", {}, f"More than one manifest waited in {self.promotion_queue}.")
+        # This run's name is in that run's: what another run started for it may have taken something else.
+        if left := self.items.waiting(self.promotion_queue):
+            by = short(digest_bytes(run.encode()))
+            why = f"More than one manifest waited in {self.promotion_queue}."
+            start_run(dag, f"{QUEUED}{left[0].id}__{by}", {}, why)
         return item.manifest
+
+    def _give_back(self) -> None:
+        """Let items wait again whose runs were deleted."""
+        for item in self.items.claimed(self.promotion_queue):
+            if item.dag and item.run and run_is_gone(item.dag, item.run):
+                state = self.items.give_back(item)
+                self.log.warning("Run %s of %s is gone: manifest %s is %s.", item.run, item.dag, item.manifest, state)
+
+
+def asked_for(context: "Context") -> str:
+    """In a run that a rejection started: who asked for it, and the reviewer's note."""
+    rework = rework_of(context)
+    if not rework:
+        return ""
+    note = f": “{rework['note']}”" if rework.get("note") else "."
+    return f" Rework from the {rework.get('gate')} gate, asked for by {rework.get('by', 'a reviewer')}{note}"
 
 
 def promote(**kwargs: Any) -> PromoteOperator:

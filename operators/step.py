@@ -104,8 +104,10 @@ class StepOperator(NamedOutputs, BaseOperator):
         if not self.cache:
             self.log.info("Cache off: %s runs.", self.step)
             return None
-        if rework_of(context).get("step") == self.task_id:
-            self.log.info("Cache off: a reviewer asked for %s to be done again.", self.task_id)
+        if (rework := rework_of(context)).get("step") == self.task_id:
+            self.log.info(
+                "Cache off: a reviewer asked for %s to be done again. %s", self.task_id, rework.get("note", "")
+            )
             return None
         lookup = self.step_cache.look_up(spec)
         if lookup.result is None:

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from airlock.governance.people import write_people
 from airlock.launcher.credentials import DemoUser
+from airlock.plugins.identity import FabDirectory, known_roles
 from airlock.plugins.rights import RIGHTS
+from airlock.settings import settings
 
 if TYPE_CHECKING:
     from airflow.providers.fab.auth_manager.security_manager.override import FabAirflowSecurityManagerOverride
@@ -28,6 +31,8 @@ def main(users: Path) -> None:
     providers_configuration_loaded(upgradedb)()
     with get_application_builder() as builder:
         sync(builder.sm, msgspec.json.decode(users.read_bytes(), type=list[DemoUser]))
+    # Before the first DAG is parsed: from then on the API server's clock keeps it up to date.
+    write_people(settings().people, known_roles(FabDirectory()))
 
 
 def sync(manager: "FabAirflowSecurityManagerOverride", users: list[DemoUser]) -> None:

@@ -85,17 +85,24 @@ def directory() -> Directory:
     )
 
 
-def people() -> dict[str, tuple[str, ...]]:
+def people(source: Directory | None = None) -> dict[str, tuple[str, ...]]:
     """Name to roles of everybody who can sign in now.
 
     With a roster (``AIRLOCK_ROSTER``) nobody has one of Airlock's roles that it does not name too: then a role given
     in Airflow, by whoever administers it, is not enough.
 
+    :param source: whom to ask, by default the configured auth manager.
     :raises UserError: the roster cannot be read, or there is no adapter to the auth manager.
     """
-    source = directory()
-    roster = _roster(required=not source.knows_roles)
-    return {name: _counted(set(roles), roster, name, source.knows_roles) for name, roles in source.roles().items()}
+    asked = source or directory()
+    roster = _roster(required=not asked.knows_roles)
+    return {name: _counted(set(roles), roster, name, asked.knows_roles) for name, roles in asked.roles().items()}
+
+
+def known_roles(source: Directory | None = None) -> dict[str, list[str]]:
+    """Name to those of Airlock's roles that people have now; whoever has none is left out."""
+    having = {name: sorted(set(roles) & set(ROLES)) for name, roles in people(source).items()}
+    return {name: roles for name, roles in having.items() if roles}
 
 
 async def identify(request: Request) -> Person:

@@ -17,12 +17,17 @@ log = logging.getLogger(__name__)
 def settle(answers: "GateAnswers") -> None:
     """For every decision written ahead and not settled: record it if Airflow took that very answer, else void it."""
     try:
-        for number, request, body in answers.requests.unfinished():
-            with answers.alone(request.id):  # another API server may be at it: then it is settled when this one is in
-                _settle_one(answers, number, request, body)
+        unfinished = answers.requests.unfinished()
     except AirlockError:
         # The API server must come up without Airlock's database; gates stay closed until it is back.
         log.exception("Answers written ahead could not be settled.")
+        return
+    for number, request, body in unfinished:
+        try:
+            with answers.alone(request.id):  # whoever is at it, here or in another API server, is let finish
+                _settle_one(answers, number, request, body)
+        except AirlockError:
+            log.exception("Answer %s of the %s gate could not be settled.", number, request.gate)
 
 
 def _settle_one(answers: "GateAnswers", number: int, request: GateRequest, body: dict[str, Any]) -> None:

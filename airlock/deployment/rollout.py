@@ -22,12 +22,14 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     :param manifest: digest of the release manifest.
     :param decision: hash of the ledger record that approves it.
     :param endpoint: URL at which it will answer.
+    :param position: of the promotion queue's item it was made from; ``None`` for what was asked for by name.
     """
 
     use_case: str
     manifest: str
     decision: str
     endpoint: str
+    position: int | None = None
 
 
 def serves(rollout: Rollout, deployments: Deployments) -> Deployment | None:
@@ -44,11 +46,11 @@ def roll_out(
 
     :param timeout: seconds.
     :param report: called with the observed state and the seconds so far whenever the state changes.
-    :raises UserError: the target refused it, or its server does not start; the message is the reconciler's.
+    :raises UserError: something newer was deployed meanwhile, the target refused it, or its server does not start.
     :raises InfrastructureError: not ready in time.
     """
     before = deployments.observed(rollout.use_case, TARGET)
-    generation = deployments.want(rollout.use_case, TARGET, rollout.manifest, rollout.decision)
+    generation = deployments.want(rollout.use_case, TARGET, rollout.manifest, rollout.decision, rollout.position)
     again = before is not None and before.generation == generation and before.state in ("refused", "failed")
     started, state = time.monotonic(), ""
     while (seconds := time.monotonic() - started) < timeout:

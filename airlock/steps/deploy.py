@@ -45,6 +45,7 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
     from airlock.deployment.rollout import record_once, roll_out, serves
     from airlock.stores.deployments import Deployments
     from airlock.stores.ledger import Ledger
+    from airlock.stores.queue import DEPLOYED, PromotionQueue
 
     release = _verified(inputs, context)
     rollout = _approved(inputs, context)
@@ -56,6 +57,7 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
         context.progress(1, 1, "deployment, already serving")
     deployment = served or roll_out(rollout, deployments, inputs.timeout, _say(context))
     record_once(rollout, deployment, Ledger(context.database))
+    PromotionQueue(context.database).finish(context.run.dag, context.run.run, DEPLOYED)
     _crown(release, context)
     return Outputs(
         endpoint=rollout.endpoint,
@@ -83,11 +85,19 @@ def _approved(inputs: Inputs, context: StepContext) -> "Rollout":
     from airlock.deployment.rollout import Rollout
     from airlock.governance.approval import require_approval
     from airlock.stores.ledger import Ledger
+    from airlock.stores.queue import PromotionQueue
 
     digest, keys = inputs.manifest.digest, context.settings.public_keys
     record = require_approval(Ledger(context.database), digest, inputs.gate, keys, inputs.use_case)
     endpoint = f"{context.settings.serving.rstrip('/')}/{inputs.use_case}"
-    return Rollout(use_case=inputs.use_case, manifest=digest, decision=record.hash, endpoint=endpoint)
+    item = PromotionQueue(context.database).of_run(context.run.dag, context.run.run)
+    return Rollout(
+        use_case=inputs.use_case,
+        manifest=digest,
+        decision=record.hash,
+        endpoint=endpoint,
+        position=item.id if item else None,
+    )
 
 
 def _crown(release: "ReleaseManifest", context: StepContext) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from airlock.digests import short
+from airlock.errors import UserError
 from airlock.stores.database import Database, one
 
 SELECT = """
@@ -51,8 +53,12 @@ class Deployments:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def want(self, use_case: str, target: str, manifest: str, decision_hash: str) -> int:
-        """Wish that a release be served; return the wish's generation. The same wish again is the same generation."""
+    def want(self, use_case: str, target: str, manifest: str, decision_hash: str, position: int | None = None) -> int:
+        """Wish that a release be served; return the wish's generation. The same wish again is the same generation.
+
+        :param position: of the promotion queue's item it was made from; ``None`` for what somebody asked for by name.
+        :raises UserError: something made from a newer item was wished for already.
+        """
         with self.database.transaction() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", (f"{use_case}\n{target}",))
             newest = " WHERE use_case = %s AND target = %s ORDER BY generation DESC LIMIT 1"
@@ -60,12 +66,28 @@ class Deployments:
             row = cursor.fetchone()
             if row and (row["manifest"], row["decision"]) == (manifest, decision_hash):
                 return int(row["generation"])
+            if position is not None:
+                self._require_newest(cursor, use_case, target, manifest, position)
             cursor.execute(
-                "INSERT INTO airlock.deployment (use_case, target, manifest, decision, created)"
-                " VALUES (%s, %s, %s, %s, %s) RETURNING generation",
-                (use_case, target, manifest, decision_hash, time.time()),
+                "INSERT INTO airlock.deployment (use_case, target, manifest, decision, created, position)"
+                " VALUES (%s, %s, %s, %s, %s, %s) RETURNING generation",
+                (use_case, target, manifest, decision_hash, time.time(), position),
             )
             return int(one(cursor)["generation"])
+
+    def _require_newest(self, cursor: Any, use_case: str, target: str, manifest: str, position: int) -> None:
+        cursor.execute(
+            "SELECT manifest, position FROM airlock.deployment WHERE use_case = %s AND target = %s AND position > %s"
+            " ORDER BY position DESC LIMIT 1",
+            (use_case, target, position),
+        )
+        if newer := cursor.fetchone():
+            raise UserError(
+                f"Release {short(manifest)} was made from item {position} of the promotion queue, and "
+                f"{short(newer['manifest'])} from the newer item {newer['position']} was deployed meanwhile: "
+                "deployments never go backwards.",
+                hint='To go back on purpose start a run that names its candidate: {"manifest": "sha256:…"}.',
+            )
 
     def wanted(self, target: str) -> list[Deployment]:
         """Return the newest wish of every use case at a target."""

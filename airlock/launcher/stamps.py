@@ -32,6 +32,7 @@ def wanted_stamps(layout: Layout, cluster: str) -> Stamps:
     parts = {
         "cluster": cluster,
         "users": digest_file(layout.demo_users),
+        "passwords": digest_file(layout.secrets),
         "packages": {
             name: version(name) for name in ("apache-airflow-core", "apache-airflow-providers-fab", "airlock")
         },

@@ -1,0 +1,131 @@
+"""The evidence about each kind of manifest, as paragraphs of Markdown."""
+
+from collections.abc import Callable
+
+from airlock.digests import short
+from airlock.governance.comparison import Comparison, Metric
+from airlock.governance.evidence import sentences
+from airlock.governance.evidence.markdown import code, figure, link, named, table, word
+from airlock.references import DatasetVersion
+
+TITLES = {"macro_f1": "macro F1", "model_bytes": "model bytes", "p50_ms": "p50 ms", "p99_ms": "p99 ms"}
+MOST_ROWS = 12
+PARAMETERS = 300
+
+
+def data(compared: Comparison, links: str) -> list[str]:
+    """Samples, labels and what was left out."""
+    told = compared.data
+    if told is None:
+        return []
+    before = told.before_counts if compared.champion else {}
+    rows = [
+        ["dataset version", _version(told.dataset), _version(told.before_dataset)],
+        ["samples", str(told.dataset.rows), str(told.before_dataset.rows) if told.before_dataset else "–"],
+        ["labelled", str(told.labels.rows), str(told.before_labels.rows) if told.before_labels else "–"],
+        [
+            "labels",
+            code(short(told.labels.digest)),
+            code(short(told.before_labels.digest)) if told.before_labels else "–",
+        ],
+        *(
+            [f"{word(name)} samples", str(told.counts[name]), str(before.get(name, "–"))]
+            for name in sorted(told.counts)
+        ),
+        ["dropped", str(told.dropped), "–" if told.before_dropped is None else str(told.before_dropped)],
+    ]
+    report, dropped = (each.artifact.digest for each in compared.links)
+    return [
+        sentences.data(told),
+        table(["dataset", "this", "champion"], rows[:MOST_ROWS]),
+        f"{told.dropped} samples were dropped: {link(links, 'reasons', dropped)}. "
+        f"Every expectation holds: {link(links, 'validation report', report)}.",
+    ]
+
+
+def candidate(compared: Comparison, links: str) -> list[str]:
+    """Figures, flips, weakest classes, and what it was made from."""
+    picture, evaluation = (each.artifact.digest for each in compared.links)
+    return [
+        _metrics("candidate", compared),
+        sentences.flips(compared.paired),
+        f"{sentences.weakest(compared.classes)} {link(links, 'Confusion matrix', picture)}, "
+        f"{link(links, 'evaluation', evaluation)}.",
+        *_made(compared),
+        f"Parameters: {code(_document(compared.all_parameters), PARAMETERS)}.",
+        *_parent(compared, links),
+    ]
+
+
+def release(compared: Comparison, links: str) -> list[str]:
+    """What compressing cost, the figures beside the release that serves, and the candidate it is made from."""
+    told = compared.compression
+    if told is None:
+        return []
+    figures, _ = (each.artifact.digest for each in compared.links)
+    rows = [[_title(each), _figure(each), sentences.ranged(each.before, each.before_interval)] for each in told.figures]
+    return [
+        f"Compressed by {code(told.method)}: {told.points_lost:.2f} points of accuracy lost, "
+        f"{told.ratio:.2f} of the size. {link(links, 'Figures', figures)}.",
+        table(["compressed", "this", "original"], rows),
+        sentences.flips(told.paired, "the original"),
+        _metrics("release", compared) if compared.champion else "",
+        sentences.flips(compared.paired),
+        *(_made(compared.parent) if compared.parent else []),
+        *_parent(compared, links),
+    ]
+
+
+def _made(compared: Comparison) -> list[str]:
+    """What differs in how a candidate was made, one paragraph."""
+    if not compared.champion:
+        return []
+    told = [
+        sentences.changed("Parameters", compared.parameters) or "Same parameters as the champion.",
+        sentences.changed("Code", compared.code, short_values=True) or "Same code.",
+        sentences.changed("Environment", compared.environment),
+        sentences.data(compared.parent.data) if compared.parent and compared.parent.data else "",
+    ]
+    return [" ".join(filter(None, told))]
+
+
+def _parent(compared: Comparison, links: str) -> list[str]:
+    made = []
+    above = compared.parent
+    while above is not None:
+        version = f" ({_version(above.data.dataset)})" if above.data else ""
+        made.append(f"{above.kind} {named(links, above.manifest)}{version}")
+        above = above.parent
+    return [f"Made from {', from '.join(made)}."] if made else []
+
+
+def _metrics(title: str, compared: Comparison) -> str:
+    head = [title, "this", "champion", "difference"] if compared.champion else [title, "this", "champion"]
+    rows = [
+        [_title(each), _figure(each), sentences.ranged(each.before, each.before_interval), figure(each.difference, "+")]
+        for each in compared.metrics[:MOST_ROWS]
+    ]
+    return table(head, [row[: len(head)] for row in rows])
+
+
+def _title(metric: Metric) -> str:
+    return TITLES.get(metric.name) or word(metric.name)
+
+
+def _figure(metric: Metric) -> str:
+    return sentences.ranged(metric.now, metric.interval)
+
+
+def _version(dataset: DatasetVersion | None) -> str:
+    return code(f"{dataset.name} v{dataset.version} {short(dataset.digest)}") if dataset else "–"
+
+
+def _document(parameters: dict[str, str]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in parameters.items()) or "none"
+
+
+SECTIONS: dict[str, Callable[[Comparison, str], list[str]]] = {
+    "data": data,
+    "candidate": candidate,
+    "release": release,
+}

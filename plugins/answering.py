@@ -9,7 +9,6 @@
 A crash between 4 and 5 is settled from what Airflow recorded (:mod:`airlock.plugins.reconcile`).
 """
 
-from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,14 +17,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from airlock.errors import UserError
+from airlock.errors import NotApproved, UserError
 from airlock.governance.evidence import asked_in
 from airlock.plugins.answers import Answer, GateAnswers
 from airlock.plugins.checks import at_place
 from airlock.plugins.identity import Person, identify
-from airlock.plugins.questions import question_at
+from airlock.plugins.questions import Place, question_at
+from airlock.plugins.touched import Gates
 
-LONGEST_BODY = 1 << 20
 # Airflow's own handlers need threads too while an answer waits for its turn: neither may starve the other.
 WAITING, WORKING = 16, 8
 
@@ -38,30 +37,35 @@ class Answering:
         self.answers = answers
         self._waiting, self._working = CapacityLimiter(WAITING), CapacityLimiter(WORKING)
 
-    async def __call__(self, target: dict[str, Any], scope: Scope, receive: Receive, send: Send) -> None:
-        body = await whole_body(receive)
+    async def __call__(
+        self, target: dict[str, Any], body: bytes, gates: Gates, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         place = at_place(target)
         shown = await to_thread.run_sync(question_at, place, limiter=self._working)
         request_id = asked_in(shown.body) if shown else ""
         if not request_id:
-            return await self.app(scope, replay(body), send)
+            if shown:
+                await to_thread.run_sync(require_no_gate, gates, place, limiter=self._working)
+            return await self.app(scope, receive, send)
         person = await identify(Request(scope))
         alone = self.answers.alone(request_id)
         await to_thread.run_sync(alone.__enter__, limiter=self._waiting)
         try:
-            await self._answer(place, person, body, scope, send)
+            await self._answer(place, person, body, scope, receive, send)
         finally:
             await to_thread.run_sync(alone.__exit__, None, None, None, limiter=self._working)
 
-    async def _answer(self, place: Any, person: Person, body: bytes, scope: Scope, send: Send) -> None:
+    async def _answer(
+        self, place: Place, person: Person, body: bytes, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         shown = await to_thread.run_sync(question_at, place, limiter=self._working)
         if shown is None:
             raise UserError("The question is gone.", hint="Reload the page.")
         answer = await to_thread.run_sync(self.answers.check, place, shown, person, body, limiter=self._working)
         if answer.completing:
-            return await self.app(scope, replay(body), _Recording(self, answer, send))
+            return await self.app(scope, receive, _Recording(self, answer, send))
         await to_thread.run_sync(self.answers.record, answer, limiter=self._working)
-        return await JSONResponse(acknowledged(answer, person))(scope, replay(body), send)
+        return await JSONResponse(acknowledged(answer, person))(scope, receive, send)
 
     async def settle(self, answer: Answer, accepted: bool) -> None:
         """Record what Airflow took, void what it did not."""
@@ -85,6 +89,18 @@ class _Recording:
         await self.send(message)
 
 
+def require_no_gate(gates: Gates, place: Place) -> None:
+    """Make sure that a question which names no request is none of a gate.
+
+    :raises NotApproved: it is; an answer to it would be about something unknown.
+    """
+    if place[2] in gates.tasks(*place[:2]):
+        raise NotApproved(
+            f"What gate {place[2]} of {place[0]} shows names no request in the ledger.",
+            hint="Somebody altered the question: clear the gate task to ask again.",
+        )
+
+
 def acknowledged(answer: Answer, person: Person) -> dict[str, Any]:
     """The reply to an answer that did not end the request, in the form Airflow's page expects."""
     decision = answer.decision
@@ -94,32 +110,3 @@ def acknowledged(answer: Answer, person: Person) -> dict[str, Any]:
         "chosen_options": [decision.option],
         "params_input": {"comment": decision.comment} | dict.fromkeys(decision.checked, True),
     }
-
-
-async def whole_body(receive: Receive) -> bytes:
-    """Read a request's body.
-
-    :raises UserError: it is larger than any answer.
-    """
-    body: bytes = b""
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > LONGEST_BODY:
-            raise UserError("The request is larger than 1 MiB.", hint="Shorten the comment.")
-        if not message.get("more_body"):
-            return body
-
-
-def replay(body: bytes) -> Receive:
-    """Give a body that was read once more."""
-    sent = False
-
-    async def receive() -> MutableMapping[str, Any]:
-        nonlocal sent
-        if sent:
-            return {"type": "http.disconnect"}
-        sent = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive

@@ -10,6 +10,8 @@ from typing import TypeVar
 import msgspec
 
 from airlock.errors import UserError
+from airlock.governance.people import write_people
+from airlock.governance.roles import ROLES
 
 Document = TypeVar("Document")
 
@@ -80,6 +82,15 @@ def load_demo_users(path: Path) -> list[DemoUser]:
         found = [DemoUser(username, role, _password()) for username, role in DEMO_USERS.items()]
         write_private(path, found)
     return found
+
+
+def write_roster(path: Path, users: list[DemoUser]) -> None:
+    """Write down, once, who has which of Airlock's roles: what whoever administers Airflow cannot give away.
+
+    Everybody may read it; after that it is whoever runs the host who changes it.
+    """
+    if not path.exists():
+        write_people(str(path), {user.username: [user.role] for user in users if user.role in ROLES})
 
 
 def write_private(path: Path, document: object) -> None:

@@ -28,6 +28,10 @@ class Layout(msgspec.Struct, frozen=True):
         return self.home / "demo_users.json"
 
     @property
+    def roster(self) -> Path:
+        return self.home / "roster.json"
+
+    @property
     def keys(self) -> Path:
         return self.home / "keys"
 

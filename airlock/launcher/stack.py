@@ -11,7 +11,7 @@ from airlock.launcher import services
 from airlock.launcher.adoption import adopt_new
 from airlock.launcher.airflow_config import packaged_dags, write_airflow_config
 from airlock.launcher.announcement import StackInfo, announce, say_to
-from airlock.launcher.credentials import Secrets, load_demo_users, load_secrets, write_private
+from airlock.launcher.credentials import Secrets, load_demo_users, load_secrets, write_private, write_roster
 from airlock.launcher.databases import APPLICATION, GUARD, Databases, cluster_id, create_databases, databases
 from airlock.launcher.exclusive import exclusive
 from airlock.launcher.layout import DEFAULT_PORT, Layout, Ports
@@ -82,6 +82,7 @@ class Start:
             return StackInfo(settings=settings, users=users)
         self._require_free_ports(missing)
         write_private(self.layout.settings, settings)
+        write_roster(self.layout.roster, users)
         write_airflow_config(self.layout, self.ports, secrets, urls.airflow, dags)
         with ExitStack() as undo:
             undo.callback(stop_everything, self.layout, self.phases)
@@ -136,6 +137,7 @@ class Start:
         return msgspec.structs.replace(
             stores,
             database=database,
+            roster=str(self.layout.roster),
             tracking=f"http://{HOST}:{self.ports.mlflow}",
             airflow=f"http://{HOST}:{self.ports.airflow}",
             serving=f"http://{HOST}:{self.ports.serving}",

@@ -101,6 +101,11 @@ class GateRequests:
         with self.database.transaction() as cursor:
             return self._select(cursor, f"{PLACE.format('dag')} AND {PLACE.format('run')}", (dag, run))
 
+    def of_dag(self, dag: str) -> list[GateRequest]:
+        """Return every request of a DAG, oldest first."""
+        with self.database.transaction() as cursor:
+            return self._select(cursor, PLACE.format("dag"), (dag,))
+
     def pending(self) -> list[GateRequest]:
         """Return the open requests, oldest first."""
         closed = "SELECT FROM airlock.ledger AS closed WHERE closed.kind = 'closed' AND closed.request = asked.request"

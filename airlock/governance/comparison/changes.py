@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from msgspec.structs import asdict, replace
 
@@ -12,23 +11,18 @@ from airlock.governance.manifest import CandidateManifest, DataManifest
 from airlock.stores.artifacts import ArtifactStore
 
 
-def changes(now: Mapping[str, Any], before: Mapping[str, Any] | None) -> list[Change]:
-    """Return what differs between two documents, as JSON by name; nothing without a document to compare with."""
+def changes(now: Mapping[str, str], before: Mapping[str, str] | None) -> list[Change]:
+    """Return what differs between two documents, by name; nothing without a document to compare with."""
     if before is None:
         return []
-    old, new = as_json(before), as_json(now)
-    names = [name for name in sorted(new.keys() | old.keys()) if new.get(name) != old.get(name)]
-    return [Change(name=name, before=old.get(name), now=new.get(name)) for name in names]
+    names = [name for name in sorted(now.keys() | before.keys()) if now.get(name) != before.get(name)]
+    return [Change(name=name, before=before.get(name), now=now.get(name)) for name in names]
 
 
-def as_json(document: Mapping[str, Any]) -> dict[str, str]:
-    """Return each value as JSON, by name."""
+def parameters_of(manifest: CandidateManifest) -> dict[str, str]:
+    """Return what a candidate was trained with, each value as JSON."""
+    document = manifest.parameters | {"seed": manifest.seed}
     return {name: json.dumps(value, sort_keys=True, ensure_ascii=False) for name, value in sorted(document.items())}
-
-
-def parameters_of(manifest: CandidateManifest) -> dict[str, Any]:
-    """Return what a candidate was trained with."""
-    return manifest.parameters | {"seed": manifest.seed}
 
 
 def code_of(manifest: CandidateManifest) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import TypeVar
 import msgspec
 
 from airlock.errors import IntegrityError
-from airlock.governance.comparison.changes import as_json, changes, code_of, data_changes, parameters_of
+from airlock.governance.comparison.changes import changes, code_of, data_changes, parameters_of
 from airlock.governance.comparison.pairing import Answered, pair
 from airlock.governance.comparison.parts import ClassRow, Comparison, Link, Metric, Paired, Shrunk
 from airlock.governance.evaluations import ClassFigures, Compression, Evaluation, Interval
@@ -37,7 +37,7 @@ def candidate(
         classes=class_rows(told, old),
         paired=pair_of(told, now.classes, old, before.classes if before else []),
         parameters=changes(parameters_of(now), parameters_of(before) if before else None),
-        all_parameters=as_json(parameters_of(now)),
+        all_parameters=parameters_of(now),
         code=changes(code_of(now), code_of(before) if before else None),
         environment=changes(now.environment, before.environment if before else None),
         links=[Link(title="Confusion matrix", artifact=now.picture), Link(title="Evaluation", artifact=now.evaluation)],

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk.execution_time import task_runner
-from airflow.sdk.execution_time.comms import OKResponse
+from airflow.sdk.execution_time.comms import DRCount, GetDRCount, OKResponse
 
 from tests.governed import governed, home
 
@@ -33,13 +33,19 @@ class FakeStateStore(dict[str, Any]):
 
 
 class FakeSupervisor:
-    """Takes the requests that a task sends to its supervisor."""
+    """Takes the requests that a task sends to its supervisor.
+
+    :param deleted: runs that Airflow knows no more.
+    """
 
     def __init__(self) -> None:
         self.reply: Any = OKResponse(ok=True)
         self.sent: list[Any] = []
+        self.deleted: set[str] = set()
 
     def send(self, message: Any) -> Any:
+        if isinstance(message, GetDRCount):
+            return DRCount(count=len(set(message.run_ids or ()) - self.deleted))
         self.sent.append(message)
         return self.reply
 

@@ -90,7 +90,7 @@ class TestRefusing:
 
     def test_what_was_rejected(self, governed: Governed) -> None:
         manifest = governed.manifest()
-        governed.approve(manifest, approved=False, option="Clean again")
+        governed.reject(manifest)
         self.refused(governed, manifest, "dora rejected manifest")
 
     def test_what_only_another_manifests_approval_speaks_for(self, governed: Governed) -> None:
@@ -108,6 +108,7 @@ class TestRefusing:
             promoting(lost).execute(context("promote"))
 
 
+@pytest.mark.usefixtures("supervisor")
 class TestClaiming:
     def queued(self, governed: Governed) -> Artifact:
         manifest = governed.manifest()
@@ -130,7 +131,8 @@ class TestClaiming:
         claiming().execute(in_run("one"))
         (left,) = governed.queue.waiting(QUEUE)
         (started,) = supervisor.sent
-        assert (started.dag_id, started.run_id) == ("digits_model", f"queue__{left.id}")
+        assert started.dag_id == "digits_model"
+        assert started.run_id.startswith(f"queue__{left.id}__")
 
     def test_the_last_in_the_queue_starts_no_further_run(self, governed: Governed, supervisor: FakeSupervisor) -> None:
         self.queued(governed)
@@ -140,6 +142,37 @@ class TestClaiming:
     def test_nothing_waits_and_the_run_skips(self, governed: Governed) -> None:
         with pytest.raises(AirflowSkipException, match="Nothing waits in the promotion queue digits/model"):
             claiming().execute(in_run("one"))
+
+    def test_what_a_deleted_run_had_taken_waits_again_in_its_old_place(
+        self, governed: Governed, supervisor: FakeSupervisor
+    ) -> None:
+        first, second = self.queued(governed), self.queued(governed)
+        claiming().execute(in_run("one"))
+        woken = supervisor.sent[-1].run_id
+        supervisor.deleted = {"one"}
+        assert claiming().execute(in_run(woken))["manifest"]["digest"] == first.digest
+        another = supervisor.sent[-1].run_id
+        assert another != woken, "or whoever is left would be waiting for a run that works on something else"
+        assert claiming().execute(in_run(another))["manifest"]["digest"] == second.digest
+
+    def test_what_a_failed_run_has_taken_stays_its_own(self, governed: Governed, supervisor: FakeSupervisor) -> None:
+        first = self.queued(governed)
+        claiming().execute(in_run("failed"))
+        with pytest.raises(AirflowSkipException):
+            claiming().execute(in_run("two"))
+        assert claiming().execute(in_run("failed"))["manifest"]["digest"] == first.digest
+
+    def test_a_promotion_is_the_outcome_of_what_its_run_claimed(
+        self, governed: Governed, supervisor: FakeSupervisor
+    ) -> None:
+        self.queued(governed)
+        claiming().execute(in_run("run"))
+        manifest = governed.manifest()
+        governed.approve(manifest)
+        promoting(manifest).execute(context("promote"))
+        item = governed.queue.of_run("digits_model", "run")
+        assert item is not None
+        assert item.outcome == "promoted"
 
     def test_what_was_queued_behind_the_ledgers_back_is_refused(self, governed: Governed) -> None:
         governed.queue.put(QUEUE, governed.manifest().digest, "sha256:" + "d" * 64)
@@ -161,8 +194,24 @@ class TestClaiming:
     def test_a_rework_takes_the_ancestor_that_this_gate_approved(self, governed: Governed) -> None:
         self.queued(governed)
         rejected, ancestor = governed.manifest(), governed.manifest()
-        governed.approve(rejected, approved=False, option="Train again")
+        governed.reject(rejected, option="Train again")
         governed.approve(ancestor)
         conf = {"rework": {"step": "train", "chain": [rejected.digest, ancestor.digest]}}
         assert claiming().execute(in_run("one", conf))["manifest"]["digest"] == ancestor.digest
         assert len(governed.queue.waiting(QUEUE)) == 1
+
+    def test_a_rework_takes_the_item_over_and_shows_the_note(
+        self, governed: Governed, supervisor: FakeSupervisor, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        ancestor = self.queued(governed)
+        claiming().execute(in_run("one"))
+        before = governed.queue.of_run("digits_model", "one")
+        asked = {"gate": "model", "by": "vera", "note": "Too slow.", "step": "train", "chain": [ancestor.digest]}
+        told = in_run("rework__1", {"rework": asked | {"origin": {"dag": "digits_model", "run": "one"}}})
+        claiming().execute(told)
+        after = governed.queue.of_run("digits_model", "rework__1")
+        assert before is not None
+        assert after is not None
+        assert (after.id, governed.queue.of_run("digits_model", "one")) == (before.id, None)
+        said = "Rework from the model gate, asked for by vera: “Too slow.”"
+        assert said in told["ti"].xcoms["summary"]["headline"]

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from airlock.stores.database import Database
-from airlock.stores.queue import PromotionQueue
+from airlock.stores.queue import Item, PromotionQueue
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def test_a_run_that_asks_again_gets_its_item_again(queue: PromotionQueue) -> Non
     queue.put("q", "m1", "d")
     first = queue.claim("q", "dag", "run")
     assert first is not None
-    assert queue.claim("q", "dag", "run") == first
-    queue.finish(first.id, "deployed")
+    assert queue.claim("q", "dag", "run") == first == queue.of_run("dag", "run")
+    queue.finish("dag", "run", "deployed")
     again = queue.claim("q", "dag", "run")
     assert again is not None
     assert (again.id, again.outcome) == (first.id, "deployed")
@@ -57,3 +57,46 @@ def test_a_run_that_asks_twice_at_the_same_moment_has_one_item(queue: PromotionQ
         taken = list(pool.map(lambda _: queue.claim("q", "dag", "run"), range(8)))
     assert {item.id for item in taken if item} == {taken[0].id if taken[0] else None}
     assert len(queue.waiting("q")) == 7
+
+
+def claimed(queue: PromotionQueue, manifest: str, run: str) -> Item:
+    queue.put("q", manifest, "d")
+    item = queue.claim("q", "dag", run)
+    assert item is not None
+    return item
+
+
+class TestGivenBack:
+    def test_it_is_the_next_one(self, queue: PromotionQueue) -> None:
+        first = claimed(queue, "m0", "one")
+        queue.put("q", "m1", "d")
+        assert queue.give_back(first) == "waiting"
+        again = queue.claim("q", "dag", "two")
+        assert again is not None
+        assert (again.id, again.manifest) == (first.id, "m0")
+
+    def test_it_is_superseded_when_something_newer_was_deployed(self, queue: PromotionQueue) -> None:
+        first = claimed(queue, "m0", "one")
+        claimed(queue, "m1", "two")
+        queue.finish("dag", "two", "deployed")
+        assert queue.give_back(first) == "finished"
+        assert queue.waiting("q") == queue.claimed("q") == []
+
+    def test_only_by_whoever_still_has_it(self, queue: PromotionQueue) -> None:
+        first = claimed(queue, "m0", "one")
+        queue.take_over("q", ("dag", "one"), "dag", "rework")
+        assert queue.give_back(first) == ""
+        assert [item.run for item in queue.claimed("q")] == ["rework"]
+
+
+def test_a_run_is_overtaken_by_the_newest_that_waits(queue: PromotionQueue) -> None:
+    claimed(queue, "m0", "one")
+    assert queue.overtaken() == {}
+    queue.put("q", "m0", "approved again")
+    assert queue.overtaken() == {}, "the same manifest is not newer"
+    for manifest in ("m1", "m2"):
+        queue.put("q", manifest, "d")
+    queue.put("elsewhere", "m3", "d")
+    assert {run: item.manifest for run, item in queue.overtaken().items()} == {("dag", "one"): "m2"}
+    queue.finish("dag", "one", "rejected")
+    assert queue.overtaken() == {}

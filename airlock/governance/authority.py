@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
 from airlock.errors import NotApproved
-from airlock.governance.signing import Signer, load_signer
+from airlock.governance.signing import Signer, current_signer, load_signer, retired_keys
+from airlock.settings import settings
 from airlock.stores.database import Database, open_database
 from airlock.stores.ledger import Ledger
 
@@ -21,10 +23,25 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True):
     """What signing takes.
 
     :param database: Airlock's database as the guard's role.
+    :param key: the private key itself, PEM; empty when it is in a file.
+    :param key_file: file with it.
     """
 
-    signer: Signer
     database: Database
+    key: str = ""
+    key_file: str = ""
+
+    @property
+    def signer(self) -> Signer:
+        """The key in use at this moment: `airlock key rotate` needs no restart.
+
+        :raises NotApproved: it was retired.
+        """
+        retired = retired_keys(settings().public_keys)
+        signer = load_signer(self.key) if self.key else current_signer(Path(self.key_file), retired)
+        if signer.key_id in retired:
+            raise NotApproved(f"The signing key {signer.key_id} was retired.", hint=f"Give {KEY} the new one.")
+        return signer
 
     @property
     def ledger(self) -> Ledger:
@@ -42,6 +59,8 @@ def authority(environ: Mapping[str, str] | None = None) -> Authority:
         raise NotApproved("This process has no signing key.", hint=f"Give {KEY_FILE} to the API server only.")
     if not source.get(DATABASE):
         raise NotApproved("This process is not the guard.", hint=f"Give {DATABASE} to the API server only.")
-    return Authority(
-        signer=load_signer(source.get(KEY, ""), source.get(KEY_FILE, "")), database=open_database(source[DATABASE])
+    found = Authority(
+        database=open_database(source[DATABASE]), key=source.get(KEY, ""), key_file=source.get(KEY_FILE, "")
     )
+    _ = found.signer  # a key that cannot be read is said now
+    return found

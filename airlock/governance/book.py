@@ -14,7 +14,7 @@ from airlock.governance.anchor import read_anchor
 from airlock.governance.decisions import Closing, Decision, decision_from
 from airlock.governance.ledger import verified
 from airlock.governance.policy import GatePolicy
-from airlock.governance.signing import public_keys
+from airlock.governance.signing import public_keys, retired_keys
 from airlock.governance.tally import Tally, tally
 from airlock.stores.gates import GateRequest, valid_request
 from airlock.stores.ledger import Ledger, Record
@@ -53,7 +53,7 @@ class Book:
             keys = public_keys(folder)
             anchor = read_anchor(folder, keys)
             unread = anchor if anchor is not None and anchor.seq > seq else None
-            for record in verified(ledger.read(seq), keys, unread, self.last):
+            for record in verified(ledger.read(seq), keys, unread, self.last, retired_keys(folder)):
                 self.add(record)
         except IntegrityError as error:
             raise NotApproved(f"The ledger does not verify. {error.message}", hint=error.hint) from error
@@ -83,6 +83,11 @@ class Book:
         except (KeyError, msgspec.ValidationError) as error:
             raise IntegrityError(f"Ledger record {record.seq} is no {record.kind}: {error}.") from error
         self.last = record.seq, record.hash
+
+    @property
+    def gates(self) -> list[Gate]:
+        """Use case and name of every gate that has a policy."""
+        return sorted(gate for gate, adopted in self._in_force.items() if adopted)
 
     def policy_in_force(self, use_case: str, gate: str, seq: float = float("inf")) -> str:
         """Return the digest of a gate's policy when a record was written; empty when none was adopted."""
@@ -140,7 +145,8 @@ class Book:
 
     def pending(self) -> list[GateRequest]:
         """Return the open requests, oldest first."""
-        return [request for request_id, request in self.requests.items() if request_id not in self.closings]
+        asked = list(self.requests.items())  # another thread of the API server may be reading on
+        return [request for request_id, request in asked if request_id not in self.closings]
 
     def approval(self, use_case: str, gate: str, manifest: str) -> Record:
         """Return the record that closed the newest decided request about exactly this manifest, if it approves.

@@ -131,11 +131,19 @@ class GateFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The gates of a use case, ``gates.json`` beside its DAGs.
 
     :param gates: name of the gate to its policy.
+    :param schema: ``$schema``, for editors.
     """
 
     airlock_gates: Literal[1]
     use_case: str
     gates: dict[str, GatePolicy]
+    schema: str = msgspec.field(name="$schema", default="")
+
+
+def gates_schema() -> bytes:
+    """The JSON Schema of ``gates.json``, as it lies in ``airlock/governance/gates.schema.json``."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | msgspec.json.schema(GateFile)
+    return msgspec.json.format(msgspec.json.encode(schema), indent=2) + b"\n"
 
 
 def read_gates(path: Path) -> GateFile:

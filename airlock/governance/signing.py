@@ -3,14 +3,19 @@
 import base64
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from airlock.digests import digest_bytes, short
 from airlock.errors import IntegrityError, UserError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+RETIRED = "retired.json"
 
 
 class Signer:
@@ -38,9 +43,30 @@ def load_signer(pem: str = "", path: str | Path = "") -> Signer:
     return Signer(_private(pem.encode(), "in the environment") if pem else _private_of(Path(path)))
 
 
+def current_signer(path: Path, retired: Iterable[str]) -> Signer:
+    """Read the private key that is in use: the one in a file or, once that was retired, the newest beside it.
+
+    :raises UserError: there is none, or it cannot be read.
+    """
+    newest = sorted(path.parent.glob("*.pem"), key=lambda other: other.stat().st_mtime, reverse=True)
+    for candidate in [path, *newest] if path.is_file() else newest:
+        signer = load_signer(path=candidate)
+        if signer.key_id not in retired:
+            return signer
+    raise UserError(
+        f"The signing key {path} cannot be read: it is missing or retired, and no other is beside it.",
+        hint="Run `airlock up`, or make one with `airlock key rotate`.",
+    )
+
+
 def key_id(key: "Ed25519PublicKey") -> str:
     """Name of a key pair: 12 hex digits of the public key's digest."""
     return short(digest_bytes(key.public_bytes_raw()))
+
+
+def public_key_text(key: "Ed25519PublicKey") -> str:
+    """The raw public key, base64: what one person tells another."""
+    return base64.b64encode(key.public_bytes_raw()).decode()
 
 
 def verify_signature(keys: dict[str, "Ed25519PublicKey"], name: str, signature: str, data: bytes) -> None:
@@ -73,8 +99,33 @@ def public_keys(folder: str) -> dict[str, "Ed25519PublicKey"]:
     return {key_id(key): key for key in keys if isinstance(key, Ed25519PublicKey)}
 
 
+def retired_keys(folder: str) -> dict[str, int]:
+    """Return key id to the last record it may have signed, for keys that were replaced.
+
+    :raises IntegrityError: the file beside the public keys cannot be read.
+    """
+    path = Path(folder) / RETIRED
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, int])
+    except FileNotFoundError:
+        return {}
+    except msgspec.MsgspecError as error:
+        raise IntegrityError(f"{path} lists no keys: {error}.", hint="Restore it from a backup.") from error
+
+
+def retire_key(folder: str, name: str, last: int) -> None:
+    """Write down that a key signs nothing after a record."""
+    known = retired_keys(folder)
+    _write(Path(folder) / RETIRED, msgspec.json.encode({name: last} | known, order="sorted"), 0o644)
+
+
 def create_keypair(folder: Path) -> Path:
     """Make a key pair below ``folder/private`` and ``folder/public``; return the private file."""
+    return create_pair(folder / "private", folder / "public")
+
+
+def create_pair(private_folder: Path, public_folder: Path) -> Path:
+    """Make a key pair, named after its id in each folder; return the private file."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -86,9 +137,9 @@ def create_keypair(folder: Path) -> Path:
     public = private.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    _write(folder / "public" / name, public, 0o644)
-    _write(folder / "private" / name, pem, 0o600)
-    return folder / "private" / name
+    _write(public_folder / name, public, 0o644)
+    _write(private_folder / name, pem, 0o600)
+    return private_folder / name
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:

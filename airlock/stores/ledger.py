@@ -26,6 +26,7 @@ FIELDS = {"seq", "kind", "use_case", "body", "previous", "key_id", "created"}
 # Appenders queue for this advisory lock, so that the chain never forks.
 LOCK = 0x61697232
 BATCH = 5000
+MISPLACED = "misplaced"
 
 
 class SigningKey(Protocol):
@@ -60,6 +61,18 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     signature: str = ""
 
 
+class _Covered(msgspec.Struct):
+    """What a record's text says."""
+
+    seq: int
+    kind: str
+    use_case: str
+    body: dict[str, Any]
+    previous: str
+    key_id: str
+    created: float
+
+
 class Ledger:
     """The ledger in a database.
 
@@ -84,6 +97,12 @@ class Ledger:
     def records(self, after: int = 0) -> list[Record]:
         """Return every record behind a position, oldest first, as it is stored: nothing is verified here."""
         return list(self.read(after))
+
+    def length(self) -> int:
+        """Return how many records there are."""
+        with self.database.transaction() as cursor:
+            cursor.execute("SELECT count(*) AS length FROM airlock.ledger")
+            return int(one(cursor)["length"])
 
     def read(self, after: int = 0) -> Iterator[Record]:
         """Like :meth:`records`, for ledgers that do not fit into memory."""
@@ -151,15 +170,38 @@ def record_from(row: Mapping[str, Any]) -> Record:
 
     What stands in the row is taken as it is: a position that differs from the text's is for verification to find.
     """
+    text = row["record"]
+    try:
+        read = DECODER.decode(text)
+    except (msgspec.MsgspecError, UnicodeEncodeError):  # a thing that only a more patient reader makes sense of
+        return _record_from_any(row)
+    return Record(
+        seq=row["seq"],
+        kind=read.kind if read.seq == row["seq"] else MISPLACED,
+        use_case=read.use_case,
+        body=read.body,
+        previous=read.previous,
+        key_id=read.key_id,
+        created=read.created,
+        text=text,
+        hash=row["hash"],
+        signature=row["signature"],
+    )
+
+
+def _record_from_any(row: Mapping[str, Any]) -> Record:
     try:
         fields = json.loads(row["record"])
         known = {name: fields.get(name, "") for name in FIELDS}
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         known = {"kind": "unreadable", "use_case": "", "body": {}, "previous": "", "key_id": "", "created": 0.0}
     if known.get("seq", row["seq"]) != row["seq"]:
-        known["kind"] = "misplaced"
+        known["kind"] = MISPLACED
     known["seq"] = row["seq"]
     return Record(**known, text=row["record"], hash=row["hash"], signature=row["signature"])
+
+
+DECODER = msgspec.json.Decoder(_Covered)
 
 
 def _check(kind: str, body: dict[str, Any], signer: SigningKey | None) -> None:

@@ -51,11 +51,11 @@ def pair(now: Answered, before: Answered) -> Paired | None:
 
 
 def _answers(answered: Answered) -> dict[str, _Answer]:
-    told, classes = answered.predictions, answered.classes
+    told, classes = answered.predictions, dict(enumerate(answered.classes))
     try:
         columns = zip(told.samples, told.truth, told.answer, told.probability, strict=True)
         return {name: _Answer(classes[truth], classes[answer], share) for name, truth, answer, share in columns}
-    except (IndexError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise IntegrityError(f"The predictions of an evaluation do not fit together: {error}.") from error
 
 

@@ -17,10 +17,12 @@ LONGEST = 60
 
 def code(text: str, longest: int = LONGEST) -> str:
     """Return text that came with a manifest, as a code span on one line."""
-    line = " ".join(text.split())
+    line = " ".join(text[: 4 * longest].split())  # no text is so long that it keeps the API server busy
     shown = "".join("\ufffd" if unicodedata.category(sign) in ("Cc", "Cf", "Co", "Cs") else sign for sign in line)
     shown = shown.translate(REPLACED)
-    return f"`{shown if len(shown) <= longest else shown[: longest - 1] + '…'}`" if shown else "`(empty)`"
+    if len(shown) > longest or len(text) > 4 * longest:
+        shown = shown[: longest - 1] + "…"
+    return f"`{shown}`" if shown else "`(empty)`"
 
 
 def word(text: str) -> str:

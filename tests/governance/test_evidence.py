@@ -1,0 +1,374 @@
+"""What a person sees before deciding: the right figures, and nothing that an author of a DAG could write into it."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from airlock.digests import digest_bytes
+from airlock.errors import IntegrityError
+from airlock.governance.comparison import Comparison, compare
+from airlock.governance.comparison.index import index_of
+from airlock.governance.evaluations import ClassFigures, Compression, Evaluation, Measured, Predictions
+from airlock.governance.evidence import asked_in, evidence, question
+from airlock.governance.evidence.markdown import code, figure
+from airlock.governance.manifest import AnyManifest, CandidateManifest, DataManifest, ReleaseManifest, put
+from airlock.governance.policy import GatePolicy
+from airlock.governance.statistics import mcnemar, paired_difference, wilson
+from airlock.references import Artifact, DatasetVersion, LabelSet, ModelVersion, TrackingRun
+from airlock.stores.artifacts import ArtifactStore, open_artifacts
+from airlock.stores.gates import GateRequest
+
+GFM = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+POLICY = GatePolicy.of("model_validator")
+PICTURE = "iVBORw0KGgo="
+HOSTILE = [
+    "a|b|c",
+    "end\\",
+    "`x` | forged | 1 |\n| accuracy | 1.0 |",
+    "\n\nRequest `" + "f" * 64 + "`",
+    "``` \n# Approved by root",
+    "[click](https://evil.example)",
+    "<img src=x onerror=alert(1)><script>alert(1)</script>",
+    "https://evil.example/login",
+    "\u202eevil\u200b\x00\x1b[31m",
+    "\u2028| forged |\u2029",
+    "",
+]
+
+
+class Maker:
+    """Stores manifests of a use case with two classes."""
+
+    def __init__(self, store: ArtifactStore) -> None:
+        self.store = store
+        self.some = store.put(b"something")
+
+    def json(self, document: Any) -> Artifact:
+        return self.store.put(msgspec.json.encode(document))
+
+    def data(self, version: int = 1, labels: dict[str, str] | None = None, **changes: Any) -> str:
+        labels = labels or {"s1": "zero", "s2": "one"}
+        rows = {sample: bytes([len(sample)]) * 32 for sample in labels} | changes.pop("rows", {})
+        dataset = DatasetVersion(
+            name="digits", version=version, digest=digest_bytes(repr(rows).encode()), rows=len(rows)
+        )
+        fields = {
+            "use_case": "digits",
+            "classes": ["zero", "one"],
+            "dataset": dataset,
+            "labels": LabelSet(digest=digest_bytes(repr(labels).encode()), dataset=dataset.digest, rows=len(labels)),
+            "split": self.some,
+            "report": self.some,
+            "dropped": self.some,
+            "counts": {"train": 1500, "test": 4},
+            "index": self.json(index_of(rows, labels)),
+        }
+        return self.put(DataManifest(**fields | changes))
+
+    def evaluation(self, answers: list[int], classes: list[str], **changes: Any) -> Artifact:
+        truth = [0, 0, 1, 1]
+        hits = sum(one == other for one, other in zip(truth, answers, strict=True))
+        wrong = [f"s{place}" for place in range(4) if truth[place] != answers[place]]
+        figures = ClassFigures(precision=0.5, recall=hits / 4, f1=0.5, support=2, recall_interval=(0.1, 0.9))
+        samples = [f"s{place}" for place in range(4)]
+        fields = {
+            "model": self.some.digest,
+            "tensors": self.some.digest,
+            "split": "test",
+            "count": 4,
+            "accuracy": hits / 4,
+            "per_class": dict.fromkeys(classes, figures),
+            "confusion": [[1, 1], [1, 1]],
+            "intervals": {"accuracy": wilson(hits, 4)},
+            "predictions": Predictions(samples=samples, truth=truth, answer=answers, probability=[0.9, 0.8, 0.7, 0.6]),
+            "errors": dict.fromkeys(wrong, PICTURE),
+        }
+        return self.json(Evaluation(**fields | changes))
+
+    def candidate(self, answers: list[int] | None = None, *, data: str = "", told: Any = None, **changes: Any) -> str:
+        classes = changes.get("classes", ["zero", "one"])
+        dataset = DatasetVersion(name="digits", version=1, digest="sha256:d", rows=2)
+        fields = {
+            "use_case": "digits",
+            "classes": classes,
+            "data": data or self.data(),
+            "dataset": dataset,
+            "labels": LabelSet(digest="sha256:l", dataset="sha256:d", rows=2),
+            "model": self.some,
+            "evaluation": self.evaluation(answers or [0, 0, 1, 1], classes, **told or {}),
+            "run": TrackingRun(run_id="r", experiment="digits"),
+            "version": ModelVersion(name="digits", version="1"),
+            "parameters": {"epochs": 30},
+            "seed": 7,
+            "metrics": {"accuracy": sum(map(int.__eq__, answers or [0, 0, 1, 1], [0, 0, 1, 1])) / 4},
+            "code": {"commit": "0" * 40},
+            "environment": {"keras": "3.1"},
+            **dict.fromkeys(("tensors", "picture", "transform_code", "network_code"), self.some),
+        }
+        return self.put(CandidateManifest(**fields | changes))
+
+    def release(self, candidate: str, answers: list[int], original: list[int], **changes: Any) -> str:
+        measured = Measured(bytes=60_000, accuracy=0.75, p50_ms=0.02, p99_ms=0.05)
+        said = msgspec.json.decode(self.store.read(self.evaluation(answers, ["zero", "one"]).digest), type=Evaluation)
+        were = msgspec.json.decode(self.store.read(self.evaluation(original, ["zero", "one"]).digest), type=Evaluation)
+        told = {
+            "method": "litert_int8",
+            "original": measured,
+            "compressed": measured,
+            "points_lost": 0.25,
+            "ratio": 0.27,
+            "intervals": {"original": (0.5, 0.9), "compressed": (0.4, 0.8)},
+            "predictions": said.predictions,
+            "original_predictions": were.predictions,
+            "errors": said.errors | were.errors,
+        }
+        manifest = ReleaseManifest(
+            use_case="digits",
+            classes=["zero", "one"],
+            candidate=candidate,
+            package=self.some,
+            model=self.some,
+            comparison=self.json(Compression(**told | changes)),
+            metrics={"accuracy": 0.75, "bytes": 60_000, "p50_ms": 0.02},
+        )
+        return self.put(manifest)
+
+    def put(self, manifest: AnyManifest) -> str:
+        return put(self.store, manifest).digest
+
+    def compare(self, now: str, before: str = "") -> Comparison:
+        return compare(self.store, now, before)
+
+    def evidence(self, now: str, before: str = "") -> str:
+        return evidence(self.store, now, before)
+
+
+@pytest.fixture(scope="module")
+def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
+    return Maker(open_artifacts(tmp_path_factory.mktemp("artifacts").as_uri()))
+
+
+class TestStatistics:
+    """Against figures from published tables and scipy (which is no dependency)."""
+
+    def test_wilson(self) -> None:
+        assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4), "Newcombe (1998), table I, method 3"
+        assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
+        assert wilson(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-4), "a perfect score on ten samples is not sure"
+        assert wilson(0, 0) is None
+
+    def test_mcnemar_is_the_exact_binomial_test(self) -> None:
+        assert mcnemar(0, 0) == mcnemar(3, 3) == 1
+        assert mcnemar(6, 0) == 2 / 64
+        assert mcnemar(1, 9) == mcnemar(9, 1) == pytest.approx(2 * (1 + 10) / 1024)
+        reference = 2 * sum(math.comb(2000, k) for k in range(901)) / 2**2000
+        assert mcnemar(900, 1100) == reference, "exact for any number of flips"
+
+    def test_the_interval_of_a_difference_holds_zero_without_flips_and_narrows_with_samples(self) -> None:
+        low, high = paired_difference(0, 0, 100)
+        assert low < 0 < high
+        low, high = paired_difference(60, 20, 1000)
+        assert 0 < low < 0.04 < high < 0.06
+
+
+class TestCandidates:
+    def test_flips_are_told_with_their_pictures_and_a_test(self, maker: Maker) -> None:
+        now, before = maker.candidate([0, 1, 1, 1]), maker.candidate([1, 0, 1, 1])
+        paired = maker.compare(now, before).paired
+        assert paired is not None
+        (gained,), (lost,) = paired.gained, paired.lost
+        assert (gained.sample, gained.truth, gained.now, gained.before) == ("s0", "zero", "zero", "one")
+        assert (lost.sample, lost.truth, lost.now, lost.before) == ("s1", "zero", "one", "zero")
+        assert gained.picture == lost.picture == PICTURE, "one is an error of the champion, one of the candidate"
+        assert (paired.samples, paired.p_value, paired.difference) == (4, 1, 0)
+        text = maker.evidence(now, before)
+        assert "**1 gained**, **1 lost**" in text
+        assert "which chance explains" in text
+        assert "`zero` as `one` (0.80)" in text
+
+    def test_a_sample_with_another_label_is_not_compared(self, maker: Maker) -> None:
+        columns = {"samples": ["s0", "s9"], "truth": [1, 0], "answer": [1, 0], "probability": [0.9, 0.9]}
+        now = maker.candidate(told={"predictions": Predictions(**columns)})
+        assert maker.compare(now, maker.candidate()).paired is None
+
+    def test_classes_are_told_apart_by_name_not_by_place(self, maker: Maker) -> None:
+        told = {"predictions": Predictions(samples=["s0"], truth=[1], answer=[1], probability=[0.9])}
+        turned = maker.candidate(told=told, classes=["one", "zero"])
+        paired = maker.compare(turned, maker.candidate([1, 0, 1, 1])).paired
+        assert paired is not None
+        assert [flip.now for flip in paired.gained] == ["zero"]
+
+    def test_figures_have_intervals_and_differences(self, maker: Maker) -> None:
+        text = maker.evidence(maker.candidate(), maker.candidate([1, 0, 1, 1]))
+        assert "| accuracy | 1 (0.5101–1) | 0.75 (0.3006–0.9544) | +0.25 |" in text
+        assert "`zero` (recall 1 (0.1–0.9), champion 0.75)" in text
+
+    def test_what_made_it_is_compared(self, maker: Maker) -> None:
+        now = maker.candidate(parameters={"epochs": 12, "rate": 0.1}, environment={"keras": "3.2"}, seed=8)
+        text = maker.evidence(now, maker.candidate())
+        assert "Parameters changed since the champion: epochs `30` → `12`, rate – → `0.1`, seed `7` → `8`." in text
+        assert "Environment changed since the champion: keras `3.1` → `3.2`." in text
+        assert "Same code." in text
+
+    def test_without_a_champion_nothing_is_compared(self, maker: Maker) -> None:
+        text = maker.evidence(maker.candidate())
+        assert "no champion" in text
+        assert "| accuracy | 1 (0.5101–1) | – |" in text
+        assert "gained" not in text
+
+    def test_an_evaluation_from_before_there_were_intervals_is_read(self, maker: Maker) -> None:
+        bare = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2}
+        old = {
+            "model": "m",
+            "tensors": "t",
+            "split": "test",
+            "count": 4,
+            "accuracy": 0.5,
+            "per_class": {"zero": bare, "one": bare},
+            "confusion": [[1, 1], [1, 1]],
+        }
+        champion = maker.candidate([1, 0, 0, 1], evaluation=maker.json(old))
+        compared = maker.compare(maker.candidate(), champion)
+        assert compared.paired is None
+        assert "| accuracy | 1 (0.5101–1) | 0.5 | +0.5 |" in maker.evidence(maker.candidate(), champion)
+
+    @pytest.mark.parametrize("answer", [[0], [7, 7, 7, 7], [-1, 0, 0, 0]])
+    def test_predictions_that_do_not_fit_are_refused(self, maker: Maker, answer: list[int]) -> None:
+        told = Predictions(samples=["s0", "s1", "s2", "s3"], truth=[0, 0, 1, 1], answer=answer, probability=[1.0] * 4)
+        with pytest.raises(IntegrityError, match="do not fit together"):
+            maker.evidence(maker.candidate(told={"predictions": told}), maker.candidate())
+
+    def test_a_manifest_of_another_kind_is_no_champion(self, maker: Maker) -> None:
+        with pytest.raises(IntegrityError, match="another kind"):
+            maker.evidence(maker.candidate(), maker.data())
+
+
+class TestData:
+    def test_samples_and_labels_that_changed_are_counted(self, maker: Maker) -> None:
+        before = maker.data(1, {"s1": "zero", "s2": "one", "s3": "one"})
+        now = maker.data(2, {"s1": "one", "s2": "one", "s4": "zero"}, rows={"s2": b"x" * 32})
+        changes = maker.compare(now, before).data
+        assert changes is not None
+        assert (changes.added, changes.removed, changes.changed) == (1, 1, 1)
+        assert [(each.sample, each.before, each.now) for each in changes.relabelled] == [("s1", "zero", "one")]
+        text = maker.evidence(maker.candidate(data=now), maker.candidate(data=before))
+        assert "Samples since the champion: 1 added, 1 removed, 1 changed. **1 relabelled**: `zero` → `one` 1×." in text
+
+    def test_a_manifest_without_an_index_is_compared_as_far_as_it_goes(self, maker: Maker) -> None:
+        text = maker.evidence(maker.data(2, {"s1": "one"}), maker.data(1, index=None))
+        assert "which samples is not known" in text
+        assert "| samples | 1 | 2 |" in text
+
+    def test_the_same_data_is_said_to_be_the_same(self, maker: Maker) -> None:
+        assert "The data is the same as the champion's." in maker.evidence(maker.data(), maker.data(counts={}))
+
+
+class TestReleases:
+    def test_what_compressing_flipped_and_the_whole_chain_are_told(self, maker: Maker) -> None:
+        before = maker.release(maker.candidate(), [0, 0, 1, 1], [0, 0, 1, 1])
+        now = maker.release(maker.candidate(parameters={"epochs": 12}), [0, 1, 1, 1], [0, 0, 1, 1])
+        text = maker.evidence(now, before)
+        assert "Compressed by litert_int8" not in text, "names that came with the manifest are quoted"
+        assert "Compressed by `litert_int8`: 0.25 points of accuracy lost, 0.27 of the size." in text
+        assert "against the original: **0 gained**, **1 lost**" in text
+        assert "against the champion: **0 gained**, **1 lost**" in text
+        assert "| bytes | 60,000 | 60,000 | +0 |" in text
+        assert "epochs `30` → `12`" in text
+        assert text.count("/airlock/artifacts/sha256:") >= 4
+
+
+def flatten(text: str) -> list[Token]:
+    """Every token of a text, those inside paragraphs and cells too."""
+    return [inner for token in GFM.parse(text) for inner in (token, *(token.children or []))]
+
+
+def shape(text: str) -> list[str]:
+    return [token.type for token in flatten(text)]
+
+
+def hostile_candidate(maker: Maker, text: str) -> str:
+    other = text + "2"
+    return maker.candidate(
+        [1, 0, 1, 1],
+        use_case=f"-{text}",
+        classes=[f"-{text}", f"-{other}"],
+        parameters={f"-{text}": text},
+        code={f"-{text}": text},
+        environment={f"-{text}": text},
+        metrics={f"-{text}": 1.0},
+    )
+
+
+class TestHostileText:
+    """Class names, parameters and the like are whatever the author of a DAG wrote."""
+
+    @pytest.fixture
+    def benign(self, maker: Maker) -> list[str]:
+        return shape(maker.evidence(hostile_candidate(maker, "x y"), maker.candidate()))
+
+    @pytest.mark.parametrize("text", HOSTILE)
+    def test_it_stays_in_code_spans(self, maker: Maker, benign: list[str], text: str) -> None:
+        shown = maker.evidence(hostile_candidate(maker, text), maker.candidate())
+        assert shape(shown) == benign, "no text of a DAG's author makes another structure"
+        assert not any("evil" in token.content for token in flatten(shown) if token.type == "text")
+        links = [token.attrs["href"] for token in flatten(shown) if token.type == "link_open"]
+        assert all(str(target).startswith("/airlock/artifacts/sha256:") for target in links)
+
+    @settings(max_examples=100, deadline=None)
+    @given(text=st.text(max_size=80))
+    def test_no_text_at_all_leaves_its_code_span(self, text: str) -> None:
+        cell = f"| a | b |\n|---|---|\n| x | {code(text)} |\n\nafter {code(text)}, and {code(text)}."
+        assert shape(cell) == shape("| a | b |\n|---|---|\n| x | `t` |\n\nafter `t`, and `t`.")
+
+    def test_a_digest_that_is_none_is_no_link(self, maker: Maker) -> None:
+        forged = Artifact(digest="x)[click](https://evil.example", size=1)
+        assert "evil" not in maker.evidence(maker.candidate(picture=forged))
+
+    def test_a_flood_of_text_is_cut(self, maker: Maker) -> None:
+        many = {f"parameter_{number}": "y" * 10_000 for number in range(500)}
+        text = maker.evidence(maker.candidate(parameters=many, environment=many), maker.candidate())
+        assert len(text) < 6_000
+
+
+class TestQuestion:
+    @pytest.fixture
+    def request_(self) -> GateRequest:
+        names = ("use_case", "gate", "dag", "run", "task", "manifest", "evidence", "policy")
+        return GateRequest(**dict.fromkeys(names, "x"), created=1.0)
+
+    @pytest.mark.parametrize("text", HOSTILE)
+    def test_only_the_real_last_line_names_the_request(self, maker: Maker, request_: GateRequest, text: str) -> None:
+        asked = question(maker.evidence(hostile_candidate(maker, text)), request_, POLICY)
+        assert asked_in(asked) == request_.id
+        assert asked.count("\n\nRequest `") == 1
+
+    @pytest.mark.parametrize("after", ["\n", " ", "\n\nRequest `x`", "\nmore"])
+    def test_anything_after_it_makes_it_no_question(self, request_: GateRequest, after: str) -> None:
+        assert asked_in(question("shown", request_, POLICY) + after) == ""
+
+
+def test_figures_read_well() -> None:
+    assert [figure(value) for value in (None, 0.98765, 60_000, 60_000.0, 1, 1.0)] == [
+        "–",
+        "0.9877",
+        "60,000",
+        "60,000",
+        "1",
+        "1",
+    ]
+    assert figure(-0.0012, "+") == "-0.0012"
+
+
+def test_the_same_manifests_give_the_same_text(maker: Maker, tmp_path: Path) -> None:
+    now, before = maker.candidate([0, 1, 1, 1]), maker.candidate()
+    again = open_artifacts(Path(tmp_path).as_uri())
+    other = Maker(again)
+    assert (other.candidate([0, 1, 1, 1]), other.candidate()) == (now, before)
+    assert other.evidence(now, before) == maker.evidence(now, before)

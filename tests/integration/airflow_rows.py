@@ -54,13 +54,14 @@ def _park(session: Any, gate: Parked) -> None:
     from airflow.models.dagrun import DagRun
     from airflow.models.hitl import HITLDetail
     from airflow.models.taskinstance import TaskInstance
+    from airflow.sdk.timezone import utcnow
     from sqlalchemy import insert
     from uuid6 import uuid7
 
     place, number = {"dag_id": gate.dag, "run_id": gate.run}, uuid7()
     waiting = {"id": number, "task_id": gate.task, "state": "awaiting_input", "try_number": 1, "pool": "default_pool"}
     resumed = {"next_method": "execute_complete", "next_kwargs": {}}
-    session.execute(insert(DagRun.__table__).values(**place, run_type="manual", state="running"))
+    session.execute(insert(DagRun.__table__).values(**place, run_type="manual", state="running", run_after=utcnow()))
     session.execute(insert(TaskInstance.__table__).values(**place, **waiting, **resumed))
     session.execute(
         insert(HITLDetail.__table__).values(

@@ -16,6 +16,8 @@ from airlock.launcher.stack import down, up
 from airlock.settings import Settings, load_settings
 
 PORTS = 5
+DAGS = Path(__file__).parent / "dags"
+"""Small DAGs that only tests use, beside the packaged ones."""
 
 
 def free_ports() -> int:
@@ -60,7 +62,7 @@ def stack() -> Iterator[Stack]:
     # Not pytest's own folder: PostgreSQL runs as another user there when root runs the tests.
     with tempfile.TemporaryDirectory(prefix="airlock-stack-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
-        up(home, port_base=free_ports(), console=console)
+        up(home, port_base=free_ports(), console=console, dags=DAGS)
         try:
             yield Stack(home)
         finally:

@@ -9,6 +9,7 @@ import gc
 import importlib
 import inspect
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -22,17 +23,25 @@ import msgspec
 POINTS = {
     "before the answer is written ahead": ("airlock.stores.gates:GateRequests.prepare", "before"),
     "after the answer was written ahead": ("airlock.stores.gates:GateRequests.prepare", "after"),
-    "before Airflow takes the answer": ("airflow.api_fastapi.core_api.routes.public.hitl:handle_event_submit", "before"),
-    "before Airflow commits the answer": ("airflow.api_fastapi.core_api.routes.public.hitl:handle_event_submit", "after"),
+    "before Airflow takes the answer": (
+        "airflow.api_fastapi.core_api.routes.public.hitl:handle_event_submit",
+        "before",
+    ),
+    "before Airflow commits the answer": (
+        "airflow.api_fastapi.core_api.routes.public.hitl:handle_event_submit",
+        "after",
+    ),
     "after Airflow committed the answer": ("airlock.plugins.answering:Answering.settle", "before"),
     "before the decision is appended": ("airlock.plugins.answers:GateAnswers.record", "before"),
     "between the decision and the closing": ("airlock.plugins.answers:GateAnswers._close", "before"),
     "before both are committed": ("airlock.plugins.answers:finish_answer", "after"),
     "after both were committed": ("airlock.plugins.answers:write_anchor", "before"),
     "before the reply": ("airlock.plugins.answering:Answering.settle", "after"),
-    "after the reply": ("airlock.plugins.answering:_Recording.__call__", "after"),
+    "after the reply": ("airlock.plugins.answering:_Recording.__call__", "after the body"),
 }
 """Where the server can be killed between an answer and its record: what is called then, and on which side of it."""
+
+PATIENCE = 60.0
 
 
 class Life(msgspec.Struct):
@@ -54,17 +63,21 @@ class MortalServer:
     def __init__(self, environment: Mapping[str, str], port: int, log: Any) -> None:
         self.url, self.port = f"http://127.0.0.1:{port}", port
         self.parent = subprocess.Popen(
-            [sys.executable, "-m", __name__], env=environment, stdin=-1, stdout=-1, stderr=log, text=True
+            [sys.executable, "-m", __name__],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
         )
         self.pid = 0
 
     def start(self, point: str = "") -> None:
         """Start a server and wait until it answers."""
         assert self.parent.stdin is not None
-        self.parent.stdin.write(msgspec.json.encode(Life(self.port, point)).decode() + "\n")
-        self.parent.stdin.flush()
+        self.parent.stdin.write(msgspec.json.encode(Life(self.port, point)) + b"\n")
         self.pid = int(self._said("started")[0])
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not self._answers():
             assert time.monotonic() < deadline, "the API server does not answer"
             time.sleep(0.02)
@@ -89,7 +102,9 @@ class MortalServer:
 
     def _said(self, word: str) -> list[str]:
         assert self.parent.stdout is not None
-        said = self.parent.stdout.readline().split()
+        ready, _, _ = select.select([self.parent.stdout], [], [], PATIENCE)
+        assert ready, f"no {word!r} in {PATIENCE} s"
+        said = self.parent.stdout.readline().decode().split()
         assert said[:1] == [word], f"the server's parent said {said}; see its log"
         return said[1:]
 
@@ -102,6 +117,8 @@ class MortalServer:
 
 def main() -> None:
     """Build the application once and fork a server for every line."""
+    said = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # Airflow logs to standard output
     from airflow.api_fastapi.app import create_app
 
     app = create_app()
@@ -110,16 +127,15 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             serve(app, msgspec.json.decode(line, type=Life))
-        print(f"started {pid}", flush=True)
+        print(f"started {pid}", file=said, flush=True)
         _, status = os.waitpid(pid, 0)
-        print(f"ended {pid} {os.waitstatus_to_exitcode(status) * -1}", flush=True)
+        print(f"ended {pid} {os.waitstatus_to_exitcode(status) * -1}", file=said, flush=True)
 
 
 def serve(app: Any, life: Life) -> None:
     """Be the API server."""
     import uvicorn
 
-    os.dup2(2, 1)
     if life.point:
         arm(*POINTS[life.point])
     uvicorn.run(app, host="127.0.0.1", port=life.port, log_level="warning", access_log=False)
@@ -153,8 +169,7 @@ def deadly(function: Callable[..., Any], side: str) -> Callable[..., Any]:
     async def await_it(*arguments: Any, **named: Any) -> Any:
         die(side == "before")
         result = await function(*arguments, **named)
-        # A reply has two parts; the client has heard nothing before the second.
-        die(not named and "more_body" in arguments[-1] if isinstance(arguments[-1], dict) else True)
+        die(side == "after" or arguments[-1]["type"] == "http.response.body")
         return result
 
     return await_it

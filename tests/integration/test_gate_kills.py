@@ -12,18 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from signal import SIGKILL
-from typing import Any
 
 import httpx
 import msgspec
 import psycopg2
 import pytest
 
-from airlock.governance.authority import DATABASE, KEY_FILE
 from airlock.governance.evidence import evidence, question
 from airlock.governance.policy import APPROVE, GatePolicy, Rework, Stage
 from airlock.launcher.postgres import EmbeddedPostgres
-from airlock.settings import settings
 from airlock.stores.gates import GateRequest
 from tests.conftest import OWNER, PASSWORD
 from tests.governed import Governed, governed, home
@@ -126,7 +123,7 @@ def case(
     gates = [filed(governed, number) for number in range(request.getfixturevalue("kills") * AT_ONCE)]
     rows = msgspec.json.encode([parked(governed, gate) for gate in gates])
     module = [sys.executable, "-m", "tests.integration.airflow_rows"]
-    subprocess.run(module, input=rows, env=environment, check=True, capture_output=True, timeout=300)
+    subprocess.run(module, input=rows, env=environment, check=True, timeout=300)
     with (home / "server.log").open("w") as log:
         server = MortalServer(environment, free_port, log)
         try:

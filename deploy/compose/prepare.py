@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from airlock.launcher.credentials import load_demo_users
-from airlock.launcher.databases import APPLICATION
+from airlock.launcher.databases import APPLICATION, GUARD
 from airlock.plugins import bootstrap
 from airlock.stores.migrations import upgrade
 
@@ -19,7 +19,7 @@ def main(users: Path) -> None:
     :param users: file with the demo users and their random passwords; made at the first start, readable by its owner.
     """
     load_demo_users(users)
-    upgrade(os.environ.pop("OWNER_DATABASE"), APPLICATION)
+    upgrade(os.environ.pop("OWNER_DATABASE"), APPLICATION, GUARD)
     bootstrap.main(users)
 
 

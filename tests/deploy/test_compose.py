@@ -10,17 +10,22 @@ from typing import Any
 
 import pytest
 
+from airlock.governance.authority import DATABASE, KEY, SECRET
+from airlock.governance.roles import ROLES
+from airlock.launcher.credentials import DEMO_USERS
+from airlock.launcher.databases import APPLICATION, GUARD
 from airlock.settings import Settings
 
 Services = dict[str, dict[str, Any]]
 VARIABLE = re.compile(r"\$\{(\w+)")
-JOBS = {"keys", "airflow-init"}  # they end; everything else stays up
+JOBS = {"keys", "airflow-init", "policies"}  # they end; everything else stays up
 
 # Which service may know which secret. An addition here needs a reason in docs/decisions/0005-compose-stack.md.
 SECRETS = {
     "POSTGRES_PASSWORD": {"postgres"},
     "AIRLOCK_OWNER_PASSWORD": {"postgres", "airflow-init"},
     "AIRLOCK_APP_PASSWORD": {"postgres", "api-server", "scheduler", "serving"},
+    "AIRLOCK_GUARD_PASSWORD": {"postgres", "policies", "api-server"},
     "AIRFLOW_DATABASE_PASSWORD": {"postgres", "airflow-init", "api-server", "scheduler", "dag-processor"},
     "MLFLOW_DATABASE_PASSWORD": {"postgres", "mlflow"},
     "LABEL_STUDIO_DATABASE_PASSWORD": {"postgres", "label-studio"},
@@ -127,36 +132,62 @@ class TestSecrets:
         assert not any(".env" in line for line in ignore if line.startswith("!"))
 
 
-class TestSigningKey:
-    def test_is_mounted_by_the_api_server_alone_and_not_to_be_written(self, services: Services) -> None:
-        holders = {
-            name: mounts(service)["signing_key"]
-            for name, service in services.items()
-            if "signing_key" in mounts(service)
-        }
-        assert holders.keys() == {"api-server", "keys"}, "keys makes it once and has no network"
-        assert holders["api-server"].endswith(":ro")
+class TestSigning:
+    HOLDERS = {"api-server", "policies"}  # the second one ends before the first one starts
+
+    def test_takes_a_key_that_nobody_else_mounts_and_nobody_but_its_maker_writes(self, services: Services) -> None:
+        found = {name: mounts(each)["signing_key"] for name, each in services.items() if "signing_key" in mounts(each)}
+        assert found.keys() == self.HOLDERS | {"keys"}, "keys makes it once and has no network"
         assert services["keys"]["network_mode"] == "none"
+        assert all(found[name].endswith(":ro") for name in self.HOLDERS)
+        assert not any("ports" in services[name] for name in self.HOLDERS - {"api-server"})
 
-    def test_is_named_to_the_api_server_alone(self, services: Services) -> None:
-        told = [name for name, service in services.items() if "AIRLOCK_SIGNING_KEY_FILE" in environment(service)]
-        assert told == ["api-server"]
+    @pytest.mark.parametrize("variable", SECRET)
+    def test_is_told_to_nobody_else(self, services: Services, variable: str) -> None:
+        told = {name for name, service in services.items() if variable in environment(service)}
+        assert told == (set() if variable == KEY else self.HOLDERS), "a key in a variable is seen by `docker inspect`"
 
-    def test_has_its_public_half_wherever_decisions_are_verified(self, services: Services) -> None:
-        for name in ("api-server", "scheduler", "serving"):
-            assert mounts(services[name])["public_keys"] == environment(services[name])["AIRLOCK_PUBLIC_KEYS"] + ":ro"
+    def test_takes_the_guards_role_not_the_applications(self, services: Services) -> None:
+        for name in self.HOLDERS:
+            assert environment(services[name])[DATABASE].startswith(f"postgresql://{GUARD}:")
+        assert environment(services["api-server"])["AIRLOCK_DATABASE"].startswith(f"postgresql://{APPLICATION}:")
+
+    def test_leaves_the_anchor_beside_the_public_keys_where_others_only_read(self, services: Services) -> None:
+        for name in ("api-server", "policies", "scheduler", "serving"):
+            mounted, wanted = mounts(services[name])["public_keys"], environment(services[name])["AIRLOCK_PUBLIC_KEYS"]
+            assert mounted == (wanted if name in self.HOLDERS else wanted + ":ro"), name
+
+    def test_waits_for_keys_and_policies(self, services: Services) -> None:
+        assert {"keys", "airflow-init"} <= services["policies"]["depends_on"].keys()
+        assert "policies" in services["api-server"]["depends_on"]
+
+
+class TestPeople:
+    def test_are_written_down_by_the_api_server_and_read_where_dags_are_parsed(self, services: Services) -> None:
+        for name in ("api-server", "scheduler", "dag-processor"):
+            folder = str(Path(environment(services[name])["AIRLOCK_PEOPLE"]).parent)
+            assert mounts(services[name])["people"] == (folder if name == "api-server" else folder + ":ro"), name
+
+    def test_have_only_the_gate_roles_that_the_roster_names_too(self, services: Services, root: Path) -> None:
+        told = {name for name, service in services.items() if "AIRLOCK_ROSTER" in environment(service)}
+        assert told == {"api-server"}
+        mounted = dict(mount.split(":", 1) for mount in services["api-server"]["volumes"])["./deploy/compose/roster"]
+        assert mounted == str(Path(environment(services["api-server"])["AIRLOCK_ROSTER"]).parent) + ":ro"
+        roster = json.loads((root / "deploy/compose/roster/roster.json").read_text())
+        assert roster == {name: [role] for name, role in DEMO_USERS.items() if role in ROLES}
+        assert "admin" not in roster
 
 
 class TestSettings:
+    ELSEWHERE = ("home", "profiles", "people", "roster", "notify")  # defaults do, or TestPeople says who has them
+
     @pytest.mark.parametrize("name", ["api-server", "scheduler", "serving"])
     def test_every_address_is_set(self, services: Services, name: str) -> None:
-        wanted = {
-            f"AIRLOCK_{field.upper()}" for field in Settings.__struct_fields__ if field not in ("home", "profiles")
-        }
+        wanted = {f"AIRLOCK_{field.upper()}" for field in Settings.__struct_fields__ if field not in self.ELSEWHERE}
         assert wanted <= environment(services[name]).keys()
 
     def test_no_variable_is_one_that_nothing_reads(self, services: Services) -> None:
-        known = {f"AIRLOCK_{field.upper()}" for field in Settings.__struct_fields__} | {"AIRLOCK_SIGNING_KEY_FILE"}
+        known = {f"AIRLOCK_{field.upper()}" for field in Settings.__struct_fields__} | set(SECRET)
         for name, service in services.items():
             ours = {key for key in environment(service) if key.startswith("AIRLOCK_")}
             assert ours <= known, name

@@ -1,4 +1,4 @@
-"""The three small programs that prepare the compose stack: secrets, databases, keys."""
+"""The small programs that prepare the compose stack: secrets, databases, keys, policies."""
 
 import os
 import subprocess
@@ -11,9 +11,15 @@ from tempfile import TemporaryDirectory
 import psycopg2
 import pytest
 
-from airlock.governance.signing import Signer, public_keys
+from airlock.governance.book import Book
+from airlock.governance.policy import read_gates
+from airlock.governance.signing import load_signer, public_keys
 from airlock.launcher import postgres_data
+from airlock.launcher.airflow_config import packaged_dags
+from airlock.launcher.databases import APPLICATION, GUARD
 from airlock.launcher.postgres import EmbeddedPostgres
+from airlock.stores.database import Database
+from airlock.stores.ledger import Ledger
 from airlock.stores.migrations import upgrade
 
 PASSWORDS = {
@@ -21,6 +27,7 @@ PASSWORDS = {
     "MLFLOW_PASSWORD": "m",
     "OWNER_PASSWORD": "o",
     "APP_PASSWORD": "p",
+    "GUARD_PASSWORD": "g",
     "LABEL_STUDIO_DATABASE_PASSWORD": "l",
 }
 
@@ -52,7 +59,7 @@ class TestKeys:
         run(root, "keys.py", str(tmp_path))
         assert private.read_bytes() == first
         assert private.stat().st_mode & 0o777 == 0o600
-        assert list(public_keys(str(tmp_path / "public"))) == [Signer(private).key_id]
+        assert list(public_keys(str(tmp_path / "public"))) == [load_signer(path=private).key_id]
 
 
 @pytest.mark.integration
@@ -79,7 +86,7 @@ class TestDatabases:
             server.stop()
 
     def test_belong_to_their_programs_and_take_airlocks_migrations(self, server: EmbeddedPostgres) -> None:
-        upgrade(server.dsn("airlock_owner", "o", "airlock"), "airlock_app")
+        upgrade(server.dsn("airlock_owner", "o", "airlock"), APPLICATION, GUARD)
         with psycopg2.connect(server.dsn("airlock_app", "p", "airlock")) as link, link.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM airlock.ledger")
             assert cursor.fetchone() == (0,)
@@ -87,6 +94,28 @@ class TestDatabases:
                 cursor.execute("DELETE FROM airlock.ledger")
         with psycopg2.connect(server.dsn("airflow", "a'quote", "airflow")) as link, link.cursor() as cursor:
             cursor.execute("CREATE TABLE mine ()")
+
+    def test_take_the_packaged_policies_once(self, server: EmbeddedPostgres, root: Path, tmp_path: Path) -> None:
+        upgrade(server.dsn("airlock_owner", "o", "airlock"), APPLICATION, GUARD)
+        run(root, "keys.py", str(tmp_path))
+        told = {
+            "AIRLOCK_HOME": str(tmp_path / "state"),
+            "AIRLOCK_GUARD_DATABASE": server.dsn(GUARD, "g", "airlock"),
+            "AIRLOCK_SIGNING_KEY_FILE": str(tmp_path / "private/decisions.pem"),
+            "AIRLOCK_PUBLIC_KEYS": str(tmp_path / "public"),
+        }
+        command = [sys.executable, str(root / "deploy/compose/adopt.py")]
+        ledger = Ledger(Database(server.dsn(APPLICATION, "p", "airlock")))
+        files = [read_gates(path) for path in packaged_dags().glob("*/gates.json")]
+        packaged = [(file.use_case, gate, policy) for file in files for gate, policy in file.gates.items()]
+        assert packaged
+        for _ in range(2):
+            subprocess.run(command, env=os.environ | told, check=True, timeout=60)
+            book = Book.open(ledger, str(tmp_path / "public"))  # verifies chain, signatures and anchor
+            assert len(ledger.records()) == len(packaged)
+            for use_case, gate, policy in packaged:
+                book.require_policy(use_case, gate, policy)
+        assert (tmp_path / "public/anchor.json").stat().st_mode & 0o777 == 0o644
 
     def test_admit_nobody_else(self, server: EmbeddedPostgres) -> None:
         with pytest.raises(psycopg2.OperationalError, match="permission denied for database"):

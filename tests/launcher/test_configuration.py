@@ -5,21 +5,24 @@ import stat
 from configparser import RawConfigParser
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from airlock.errors import UserError
+from airlock.governance.authority import DATABASE, KEY_FILE, SECRET
 from airlock.launcher import services
 from airlock.launcher.airflow_config import packaged_dags, write_airflow_config
-from airlock.launcher.credentials import Secrets, load_demo_users, load_secrets
+from airlock.launcher.credentials import Secrets, load_demo_users, load_secrets, write_private
 from airlock.launcher.environment import child_environment
 from airlock.launcher.layout import Layout, Ports
 from airlock.launcher.logs import logs
 from airlock.launcher.phases import Phases
 from airlock.launcher.stack import down
+from airlock.launcher.stamps import wanted_stamps
 from airlock.launcher.status import status
 from airlock.settings import Settings
 
-DATABASE = "postgresql+psycopg2://airflow:se%cret@127.0.0.1:9002/airflow"
+AIRFLOWS = "postgresql+psycopg2://airflow:se%cret@127.0.0.1:9002/airflow"
 
 
 @pytest.fixture
@@ -37,7 +40,10 @@ def needs(layout: Layout) -> services.Needs:
         settings=Settings(home=str(layout.home), database="postgresql://app@127.0.0.1:9002/airlock"),
         tracking_database="postgresql://mlflow:secret@127.0.0.1:9002/mlflow",
         upgrade_tracking=False,
-        signing_key=layout.keys / "private" / "k.pem",
+        guard={
+            KEY_FILE: str(layout.keys / "private" / "k.pem"),
+            DATABASE: "postgresql://guard:secret@127.0.0.1/airlock",
+        },
     )
 
 
@@ -49,6 +55,18 @@ class TestCredentials:
     def test_are_made_once_and_private(self, layout: Layout) -> None:
         first = load_secrets(layout.secrets)
         assert load_secrets(layout.secrets) == first
+        assert mode(layout.secrets) == 0o600
+
+    def test_of_an_older_airlock_gain_what_is_new_and_keep_the_rest(self, layout: Layout) -> None:
+        before = load_secrets(layout.secrets)
+        old = {name: value for name, value in msgspec.to_builtins(before).items() if name != "guard"}
+        write_private(layout.secrets, old | {"of_a_newer_one": "x"})
+        after = load_secrets(layout.secrets)
+        assert after == msgspec.structs.replace(before, guard=after.guard)
+        assert after.guard not in ("", before.guard)
+        assert load_secrets(layout.secrets) == after, "made once"
+        kept = msgspec.json.decode(layout.secrets.read_bytes())
+        assert kept == msgspec.to_builtins(after) | {"of_a_newer_one": "x"}
         assert mode(layout.secrets) == 0o600
 
     def test_demo_users_cover_the_six_roles_and_are_made_once(self, layout: Layout) -> None:
@@ -66,16 +84,16 @@ class TestCredentials:
 
 class TestAirflowConfig:
     def test_is_private_and_listens_on_loopback(self, layout: Layout) -> None:
-        path = write_airflow_config(layout, Ports.from_base(9000), Secrets(), DATABASE, None)
+        path = write_airflow_config(layout, Ports.from_base(9000), Secrets(), AIRFLOWS, None)
         parser = RawConfigParser()
         parser.read(path)
         assert mode(path) == 0o600
         assert parser["api"]["host"] == "127.0.0.1"
         assert parser["api"]["base_url"] == "http://127.0.0.1:9000"
-        assert parser["database"]["sql_alchemy_conn"] == DATABASE.replace("%", "%%"), "Airflow interpolates"
+        assert parser["database"]["sql_alchemy_conn"] == AIRFLOWS.replace("%", "%%"), "Airflow interpolates"
 
     def test_has_the_packaged_dags_and_the_users_own(self, layout: Layout, tmp_path: Path) -> None:
-        path = write_airflow_config(layout, Ports.from_base(9000), Secrets(), DATABASE, tmp_path / "own")
+        path = write_airflow_config(layout, Ports.from_base(9000), Secrets(), AIRFLOWS, tmp_path / "own")
         parser = RawConfigParser()
         parser.read(path)
         bundles = {
@@ -88,22 +106,38 @@ class TestEnvironment:
     def test_drops_what_would_change_the_services(self, needs: services.Needs, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "SequentialExecutor")
         monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-        monkeypatch.setenv("AIRLOCK_SIGNING_KEY_FILE", "/elsewhere")
+        for name in SECRET:
+            monkeypatch.setenv(name, "elsewhere")
         environment = child_environment(needs.settings)
-        assert not {"AIRFLOW__CORE__EXECUTOR", "PYTHONDONTWRITEBYTECODE", services.SIGNING_KEY} & environment.keys()
+        assert not {"AIRFLOW__CORE__EXECUTOR", "PYTHONDONTWRITEBYTECODE", *SECRET} & environment.keys()
         assert environment["AIRLOCK_DATABASE"] == needs.settings.database
 
-    def test_only_the_api_server_learns_where_the_signing_key_is(self, needs: services.Needs) -> None:
-        told = [service.name for service in services.declare(needs) if services.SIGNING_KEY in service.environment]
+    @pytest.mark.parametrize("name", [KEY_FILE, DATABASE])
+    def test_only_the_api_server_learns_what_signing_takes(self, needs: services.Needs, name: str) -> None:
+        told = [service.name for service in services.declare(needs) if name in service.environment]
         assert told == ["api-server"]
         parent = services.airflow_parent(needs)
-        assert services.SIGNING_KEY not in parent.environment, "its environment can be read in every fork"
+        assert name not in parent.environment, "its environment can be read in every fork"
+        assert name not in services.bootstrap(needs).environment
 
     def test_no_password_is_in_a_command_line(self, needs: services.Needs) -> None:
         assert not any("secret" in " ".join(service.command) for service in services.declare(needs))
 
     def test_the_triggerer_runs_only_when_asked_for(self, needs: services.Needs) -> None:
         assert services.TRIGGERER not in [service.name for service in services.declare(needs)]
+
+
+class TestStamps:
+    def test_other_passwords_or_users_prepare_the_databases_anew(self, layout: Layout) -> None:
+        load_secrets(layout.secrets)
+        load_demo_users(layout.demo_users)
+        first = wanted_stamps(layout, "cluster")
+        assert wanted_stamps(layout, "cluster") == first
+        write_private(layout.secrets, Secrets())
+        second = wanted_stamps(layout, "cluster")
+        assert second.bootstrap != first.bootstrap, "a role must get its new password"
+        write_private(layout.demo_users, [])
+        assert wanted_stamps(layout, "cluster").bootstrap not in (first.bootstrap, second.bootstrap)
 
 
 class TestAnEmptyHome:

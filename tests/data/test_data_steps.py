@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from data_files import CHECKOUT, assert_refused, idx_files, image_folder, png
 
+from airlock.governance.comparison.index import Index
 from airlock.governance.manifest import DataManifest, load
 from airlock.references import Artifact, DatasetVersion
 from airlock.settings import Settings
@@ -228,6 +230,10 @@ class TestWholePipeline:
         manifest = load(store, first["manifest"]["digest"], DataManifest)
         assert (manifest.dataset.rows, manifest.labels.rows, sum(manifest.counts.values())) == (1797, 1797, 1797)
         assert manifest.classes == classes
+        assert manifest.index is not None
+        index = msgspec.json.decode(store.read(manifest.index.digest), type=Index)
+        assert (len(index.samples), len(set(index.samples)), len(index.rows)) == (1797, 1797, 1797)
+        assert set(index.labels) == set(classes), "two manifests can be told apart without their tables"
 
     def test_fashion(self, outputs, store, fashion):
         shipped = json.loads((CHECKOUT / "dags" / "fashion" / "expectations.json").read_text())

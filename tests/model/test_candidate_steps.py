@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from airlock.errors import UserError
-from airlock.governance.manifest import CandidateManifest, DataManifest, load, put
+from airlock.governance.comparison import compare
+from airlock.governance.evaluations import Evaluation
+from airlock.governance.manifest import CandidateManifest, DataManifest, ReleaseManifest, load, put
 from airlock.model.litert import LiteModel
 from airlock.model.registry import Registry
 from airlock.model.tensors import Split
@@ -102,6 +104,31 @@ class TestEvaluate:
         assert result.links["Report"] == result.outputs["picture"]["digest"]
         facts = registry.run_facts(msgspec.convert(evaluation["run"], TrackingRun))
         assert (facts.status, facts.url) == ("FINISHED", result.links["MLflow run"])
+
+    def test_says_what_was_answered_to_which_sample_and_how_sure_the_figures_are(
+        self,
+        model_step: Step,
+        evaluation: dict[str, Any],
+        artifacts: ArtifactStore,
+        few_digits: dict[str, Split],
+        mlflow_server: str,
+    ) -> None:
+        result = model_step("evaluate", **evaluation)
+        read = msgspec.json.decode(artifacts.read(result.outputs["evaluation"]["digest"]), type=Evaluation)
+        told = read.predictions
+        assert told is not None
+        assert told.samples == [name.decode() for name in few_digits["test"].ids]
+        assert told.truth == few_digits["test"].y.tolist()
+        wrong = [name for name, *pair in zip(told.samples, told.truth, told.answer, strict=True) if pair[0] != pair[1]]
+        assert sorted(read.errors) == sorted(wrong), "every error has its picture"
+        assert len(wrong) == round((1 - read.accuracy) * read.count)
+        low, high = read.intervals["accuracy"]
+        assert low < read.accuracy < high
+        from mlflow import MlflowClient
+
+        logged = MlflowClient(mlflow_server).get_run(evaluation["run"]["run_id"]).data.metrics
+        assert (logged["test_accuracy_low"], logged["test_accuracy_high"]) == (low, high)
+        assert "test_macro_f1_low" in logged
 
     def test_an_altered_model_is_refused(self, model_step: Step, evaluation: dict[str, Any], tmp_path: Path) -> None:
         digest = evaluation["model"]["digest"].removeprefix("sha256:")
@@ -199,6 +226,29 @@ class TestCompress:
             assert np.allclose(batch, one_by_one, atol=0.05), "a batch answers like its samples"
             assert np.allclose(batch.sum(axis=1), 1, atol=0.02)
             assert result.outputs["bytes"] == path.stat().st_size
+
+    def test_what_the_smaller_model_answers_is_kept_for_the_release_gate(
+        self, model_step: Step, manifest: dict[str, Any], artifacts: ArtifactStore
+    ) -> None:
+        outputs = model_step("compress", manifest=manifest, method="litert_int8", max_points_lost=5).outputs
+        release = ReleaseManifest(
+            use_case="small",
+            classes=CLASSES,
+            candidate=manifest["digest"],
+            package=msgspec.convert(outputs["model"], Artifact),
+            model=msgspec.convert(outputs["model"], Artifact),
+            comparison=msgspec.convert(outputs["comparison"], Artifact),
+            metrics={"accuracy": outputs["accuracy"]},
+        )
+        compared = compare(artifacts, put(artifacts, release).digest, "")
+        small = compared.compression
+        assert small is not None
+        assert small.paired is not None
+        assert round(-100 * small.paired.difference, 4) == round(small.points_lost, 4)
+        (accuracy,) = (metric for metric in small.figures if metric.name == "accuracy")
+        assert accuracy.interval is not None
+        assert accuracy.now is not None
+        assert accuracy.interval[0] < accuracy.now < accuracy.interval[1]
 
     def test_a_bad_trade_is_refused_with_its_figures_and_the_knob(
         self, model_step: Step, manifest: dict[str, Any], artifacts: ArtifactStore

@@ -15,6 +15,9 @@ from airlock.stores.artifacts import ArtifactStore
 
 SHOWN = 100
 DIGITS = 16
+# Half a second for 70,000 samples, and the guard shows the same two again with every answer. Keyed by content: an entry
+# is never out of date.
+MOST_KNOWN = 16
 
 
 class Index(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +43,10 @@ class Differences(msgspec.Struct, frozen=True, kw_only=True):
     relabelled_count: int
 
 
+_Rows = dict[str, tuple[str, str | None]]
+_known: dict[tuple[str, str], Differences] = {}
+
+
 def index_of(rows: Mapping[str, bytes], labels: Mapping[str, str]) -> Index:
     """Make an index.
 
@@ -57,9 +64,15 @@ def differences(store: ArtifactStore, now: DataManifest, before: DataManifest) -
     """Compare the indices of two manifests; ``None`` when one has none."""
     if now.index is None or before.index is None:
         return None
-    if now.index == before.index:
-        return Differences(added=0, removed=0, changed=0, relabelled=[], relabelled_count=0)
-    new, old = _read(store, now.index.digest), _read(store, before.index.digest)
+    pair = now.index.digest, before.index.digest
+    if pair not in _known:
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        _known[pair] = _between(_read(store, pair[0]), _read(store, pair[1]))
+    return _known[pair]
+
+
+def _between(new: _Rows, old: _Rows) -> Differences:
     shared = [sample for sample in new if sample in old]
     moved = [
         Relabelled(sample=sample, before=was, now=label)
@@ -75,7 +88,7 @@ def differences(store: ArtifactStore, now: DataManifest, before: DataManifest) -
     )
 
 
-def _read(store: ArtifactStore, digest: str) -> dict[str, tuple[str, str | None]]:
+def _read(store: ArtifactStore, digest: str) -> _Rows:
     data = store.read(digest)
     try:
         index = msgspec.json.decode(data, type=Index)

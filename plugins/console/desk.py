@@ -154,15 +154,21 @@ class Desk:
         policy, closed = self.policy(request), self.book.closing(request.id)
         more = {
             "champion": request.champion,
-            "evidence": evidence(ArtifactsHook().get_conn(), request.manifest, request.champion),
             "policy": msgspec.to_builtins(policy) if policy else None,
             "asks": policy.describe() if policy else "",
             "decisions": [answered(decision) for decision, _ in self.book.decisions.get(request.id, [])],
             "closing": _closing(closed) if closed else None,
-            "people": people_of(self.book, request),
         }
         shown: dict[str, Any] = msgspec.to_builtins(self.asked(request))
-        return shown | more
+        return shown | more | self._grounds(request)
+
+    def _grounds(self, request: GateRequest) -> dict[str, Any]:
+        """What the manifest leads to; a request about a manifest that cannot be read says why."""
+        try:
+            shown = evidence(ArtifactsHook().get_conn(), request.manifest, request.champion)
+            return {"evidence": shown, "people": people_of(self.book, request)}
+        except AirlockError as error:
+            return {"evidence": str(error), "people": {"submitter": [], "trainer": [], "labeler": []}}
 
 
 def answered(decision: Decision) -> dict[str, Any]:

@@ -12,10 +12,9 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel
 
 from airlock.errors import NotApproved, UserError
-from airlock.governance.comparison import compare
-from airlock.hooks.artifacts import ArtifactsHook
 from airlock.plugins.answers import GateAnswers
 from airlock.plugins.checks import Conflict
+from airlock.plugins.console.comparison import compared
 from airlock.plugins.console.desk import Desk
 from airlock.plugins.console.readers import ReaderDep
 from airlock.plugins.provenance import people_of
@@ -58,8 +57,8 @@ def requests(desk: DeskDep, state: Literal["open", "all"] = "open", mine: bool =
 def request(request_id: RequestId, desk: DeskDep) -> dict[str, Any]:
     """Return a request with all that a decision rests on."""
     found = desk.find(request_id)
-    compared = compare(ArtifactsHook().get_conn(), found.manifest, found.champion)
-    return desk.detail(found) | {"comparison": msgspec.to_builtins(compared)}
+    comparison, _ = compared(found)
+    return desk.detail(found) | {"comparison": msgspec.to_builtins(comparison)}
 
 
 @router.post("/{request_id}/withdraw")

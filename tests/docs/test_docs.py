@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from airflow.sdk import BaseOperator
 
+from airlock.governance.policy import GatePolicy, read_gates
 from airlock.operators import data, deployment, gate, model, promotion
 from airlock.operators.gate import GateOperator
 from airlock.operators.processes import SubprocessPlace
@@ -42,6 +43,18 @@ class TestEveryOperator:
         assert factory[1] in FACTORIES
         used = "\n".join(path.read_text() for path in (ROOT / "dags" / "digits").glob("*_dag.py"))
         assert f"{factory[1]}(" in used
+
+
+def test_every_field_of_a_policy_is_in_the_reference() -> None:
+    section = REFERENCE.partition("A policy is data")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == set(GatePolicy.__struct_fields__)
+
+
+def test_the_policy_in_the_reference_is_one(tmp_path: Path) -> None:
+    example = re.search(r"```json\n(.*?)\n```", REFERENCE.partition("A policy is data")[2], re.DOTALL)
+    assert example is not None
+    (tmp_path / "gates.json").write_text(example[1])
+    assert read_gates(tmp_path / "gates.json").gates["model"].stages[1].quorum == 2
 
 
 class TestReadme:

@@ -18,6 +18,7 @@ DATA = {
     "airlock/py.typed",
     "airlock/dags/.airflowignore",
     "airlock/dags/digits/expectations.json",
+    "airlock/dags/digits/gates.json",
     "airlock/plugins/.airflowignore",
     "airlock/data/report.html",
     "airlock/deployment/package.schema.json",
@@ -25,6 +26,7 @@ DATA = {
     "airlock/steps/schemas/result.schema.json",
     "airlock/stores/migrations/script.py.mako",
     "airlock/stores/migrations/versions/r0001_stores.py",
+    "airlock/stores/migrations/versions/r0002_gates.py",
 }
 NOTHING = """
 import json, subprocess, sys

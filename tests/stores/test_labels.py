@@ -43,6 +43,18 @@ class TestRecording:
             cursor.execute(statement.format(table))
 
 
+class TestAnnotators:
+    def test_are_everybody_who_ever_labelled_this_version(self, labels: LabelStore) -> None:
+        """Four eyes keep them out, so one who changed their mind or was outvoted counts too."""
+        labels.record(DATASET.digest, [answer("a", "cat"), answer("a", "cat", "sami"), answer("b", "dog", "lena")])
+        labels.record(DATASET.digest, [answer("a", "dog", "lena"), answer("a", "cat", "lena")])
+        labels.record("sha256:" + "e" * 64, [answer("a", "cat", "otto")])
+        assert labels.annotators(DATASET.digest) == ["lena", "sami", "source"]
+
+    def test_of_a_version_without_labels_are_none(self, labels: LabelStore) -> None:
+        assert labels.annotators(DATASET.digest) == []
+
+
 class TestResolving:
     def test_the_majority_wins_and_a_tie_is_left_out(self, labels: LabelStore) -> None:
         labels.record(DATASET.digest, [answer("a", "cat"), answer("b", "dog"), answer("c", "cat")])

@@ -67,7 +67,7 @@ class GateOperator(NamedOutputs, HITLOperator):
     custom_operator_name = "Gate"
 
     def __init__(self, *, use_case: str, gate: str, manifest: Any, policy: GatePolicy, **kwargs: Any) -> None:
-        if wrong := [name for name in NOT_HERE if name in kwargs]:
+        if wrong := [name for name in NOT_HERE if kwargs.get(name) is not None]:  # a mapped gate brings them empty
             raise UserError(f"A gate takes no {wrong[0]!r}.", hint="What it waits for, and how long, is its policy's.")
         kwargs = defaults(use_case, gate, policy) | kwargs
         kwargs.pop("params", None)  # a mapped gate brings them; the form is the policy's

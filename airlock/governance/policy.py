@@ -104,8 +104,9 @@ class GatePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     @property
     def digest(self) -> str:
-        """Digest of the policy, signed with every decision made under it."""
-        return digest_document(msgspec.to_builtins(self))
+        """Digest of the policy, signed with every decision made under it; 60 seconds are the same as 60.0."""
+        read = msgspec.convert(msgspec.to_builtins(self), GatePolicy)
+        return digest_document(msgspec.to_builtins(read))
 
     @property
     def options(self) -> list[str]:

@@ -1,0 +1,19 @@
+"""The command line against real stores."""
+
+from collections.abc import Callable
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from airlock.cli import app
+from tests.governed import governed, home
+
+__all__ = ["governed", "home"]
+
+
+@pytest.fixture
+def airlock(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Give ``airlock(*arguments)``: runs a command here; errors of Airlock are in ``exception``."""
+    monkeypatch.setenv("COLUMNS", "240")
+    return lambda *arguments, **more: CliRunner().invoke(app, [str(each) for each in arguments], **more)

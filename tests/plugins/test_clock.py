@@ -92,6 +92,18 @@ class TestExpiry:
         with pytest.raises(PermissionError, match="no decision"):
             governed.book().approval("digits", "data", request.manifest)
 
+    def test_does_not_end_a_request_over_an_answer_that_a_crash_left_unsettled(
+        self, clock: Clock, governed: Governed
+    ) -> None:
+        """Airflow may have taken it: then it was given in time."""
+        request = governed.file(policy(window=5), created=old(10))
+        number = clock.answers.requests.prepare(request.id, {"decision": {}})
+        clock.tick()
+        assert ends(governed) == {}
+        clock.answers.void(number)
+        clock.tick()
+        assert ends(governed)["run"][0] == "expired"
+
     def test_happens_once_however_often_it_ticks(self, clock: Clock, governed: Governed) -> None:
         governed.file(policy(window=5), created=old(10))
         for _ in range(3):
@@ -359,6 +371,7 @@ class TestTicking:
         clock.tick()
         assert settled == [clock.answers]
 
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
     def test_it_ticks_until_it_is_stopped_and_survives_the_unexpected(
         self, governed: Governed, airflow: Airflow, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -368,7 +381,7 @@ class TestTicking:
         def tick() -> None:
             ticks.append(time.monotonic())
             if len(ticks) == 2:
-                raise SystemExit  # ends the thread
+                raise KeyError("unexpected")  # ends the thread
 
         monkeypatch.setattr(clock, "tick", tick)
         clock.keep_going()

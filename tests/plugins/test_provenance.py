@@ -60,6 +60,7 @@ def candidate_of(governed: Governed, data: Artifact) -> Artifact:
     parent = load(governed.artifacts, data.digest, DataManifest)
     manifest = CandidateManifest(
         use_case="digits",
+        classes=parent.classes,
         data=data.digest,
         dataset=parent.dataset,
         labels=parent.labels,

@@ -89,8 +89,9 @@ class GateOperator(NamedOutputs, HITLOperator):
 
     def execute(self, context: "Context") -> Any:
         """File the request and park, unless it is already closed."""
-        self.book().require_policy(self.use_case, self.gate, self.policy)
-        request = self.requests.open(self._shown(self.question(context)))
+        book = self.book()
+        book.require_policy(self.use_case, self.gate, self.policy)
+        request = self.requests.open(self._shown(self.question(context), book.last_served(self.use_case)))
         if self.requests.state(request.id) != "open":
             return self.complete(context, request)
         self.body = question(self._evidence(request.champion), request, self.policy)
@@ -153,9 +154,8 @@ class GateOperator(NamedOutputs, HITLOperator):
             created=time.time(),
         )
 
-    def _shown(self, asked: GateRequest) -> GateRequest:
-        manifest = load_any(self.artifacts, self.digest)
-        champion = champion_of(self.artifacts, DatabaseHook().get_conn(), manifest)
+    def _shown(self, asked: GateRequest, served: str) -> GateRequest:
+        champion = champion_of(self.artifacts, served, load_any(self.artifacts, self.digest))
         return replace(asked, champion=champion, evidence=digest_bytes(self._evidence(champion).encode()))
 
     def wait_for_closing(self, request: GateRequest, seconds: float = PATIENCE) -> tuple[Closing, Record]:

@@ -92,7 +92,7 @@ class GateAnswers:
         policy = book.policy(request)
         require_open(book, request)
         book.require_policy(request.use_case, request.gate, policy)
-        require_shown(request, policy, at, shown)
+        require_shown(book, request, policy, at, shown)
         require_age(request, policy)
         having = people()
         so_far = self.recount(book, request, having)
@@ -136,9 +136,13 @@ class GateAnswers:
             finish_answer(cursor, number, "void")
 
     def close(self, request: GateRequest, verdict: Verdict, user: str = "", reason: str = "") -> bool:
-        """End a request without an answer; return whether this call did it."""
+        """End a request without an answer; return whether this call did it.
+
+        One that Airflow may have taken an answer to, which a crash left unsettled, is not ended over it.
+        """
         with self.alone(request.id):
-            if self.requests.state(request.id) != "open":
+            answered = any(other.id == request.id for _, other, _ in self.requests.unfinished())
+            if answered or self.requests.state(request.id) != "open":
                 return False
             with self.authority.ledger.appending() as appender:
                 record = self._close(appender, request, verdict, user, reason)

@@ -11,7 +11,8 @@ from airlock.digests import digest_bytes
 from airlock.errors import NotApproved, UserError
 from airlock.governance.book import Book
 from airlock.governance.decisions import Decision
-from airlock.governance.evidence import evidence, question
+from airlock.governance.evidence import champion_of, evidence, question
+from airlock.governance.manifest import load_any
 from airlock.governance.policy import APPROVE, GatePolicy
 from airlock.governance.tally import Tally
 from airlock.hooks.artifacts import ArtifactsHook
@@ -50,13 +51,18 @@ def require_open(book: Book, request: GateRequest) -> None:
         raise Conflict(f"The request is {closed[0].verdict}: {closed[0].reason}.", hint="Clear the task to ask anew.")
 
 
-def require_shown(request: GateRequest, policy: GatePolicy, at: Place, shown: Question) -> None:
-    """Make sure that what stands on Airflow's page is what the request says, rendered here again from the manifest."""
+def require_shown(book: Book, request: GateRequest, policy: GatePolicy, at: Place, shown: Question) -> None:
+    """Make sure that what stands on Airflow's page is what the request says, rendered here again from the manifest.
+
+    What it is compared with is the champion by the ledger, not one that makes the candidate look good.
+    """
     artifacts = ArtifactsHook().get_conn()
+    served = book.last_served(request.use_case, request.id)
+    champion = champion_of(artifacts, served, load_any(artifacts, request.manifest))
     text = evidence(artifacts, request.manifest, request.champion)
     asked = (*place(request)[:3], request.map_index)
     same = shown.body == question(text, request, policy) and shown.options == policy.options
-    if asked != at or digest_bytes(text.encode()) != request.evidence or not same:
+    if champion != request.champion or asked != at or digest_bytes(text.encode()) != request.evidence or not same:
         raise NotApproved(
             f"What task {at[2]} of {at[0]} shows is not what request {request.id[:12]} asks.",
             hint="Somebody altered the question, or Airlock was updated since: clear the gate task to ask again.",

@@ -34,6 +34,7 @@ class Book:
         self.last: tuple[int, str] = (0, "")
         self._in_force: dict[Gate, list[tuple[int, str]]] = defaultdict(list)
         self._void: set[str] = set()
+        self._filed: dict[str, int] = {}
 
     @classmethod
     def open(cls, ledger: Ledger, folder: str) -> "Book":
@@ -71,6 +72,7 @@ class Book:
                 case "request":
                     if request := valid_request(record):
                         self.requests.setdefault(request.id, request)
+                        self._filed.setdefault(request.id, record.seq)
                 case "decision":
                     self.decisions[str(body["request"])].append((decision_from(body), record))
                 case "closed":
@@ -126,6 +128,15 @@ class Book:
                 hint="Whoever runs the host adopts it: `airlock policy adopt …/gates.json`.",
             )
         return self.policies[request.policy]
+
+    def last_served(self, use_case: str, request_id: str = "") -> str:
+        """Return the release manifest that served a use case last; empty when nothing ever did.
+
+        :param request_id: look no further than where this request was filed.
+        """
+        end = self._filed.get(request_id, float("inf"))
+        found = [record for record in self.deployments if record.use_case == use_case and record.seq < end]
+        return str(found[-1].body.get("manifest", "")) if found else ""
 
     def tally(self, request_id: str) -> Tally:
         """Count what was answered to a request."""

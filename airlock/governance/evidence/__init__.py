@@ -6,6 +6,7 @@ The same manifest and champion give the same text, so its digest in the decision
 import re
 from urllib.parse import urlsplit
 
+from airlock.errors import IntegrityError
 from airlock.governance.comparison import compare
 from airlock.governance.evidence.markdown import named, word
 from airlock.governance.evidence.sections import SECTIONS
@@ -13,8 +14,6 @@ from airlock.governance.manifest import AnyManifest, chain
 from airlock.governance.policy import GatePolicy
 from airlock.settings import settings
 from airlock.stores.artifacts import ArtifactStore
-from airlock.stores.database import Database
-from airlock.stores.deployments import Deployments
 from airlock.stores.gates import GateRequest
 
 
@@ -46,10 +45,13 @@ def asked_in(body: str) -> str:
     return found[1] if found else ""
 
 
-def champion_of(store: ArtifactStore, database: Database, manifest: AnyManifest) -> str:
-    """Digest of the manifest of the same kind in the chain of what serves the use case now; empty when nothing does."""
-    served = Deployments(database).champion(manifest.use_case)
-    if served is None:
+def champion_of(store: ArtifactStore, served: str, manifest: AnyManifest) -> str:
+    """Digest of the manifest of the same kind in the chain of what serves; empty when nothing does.
+
+    :param served: digest of the release manifest that serves the use case, by the ledger.
+    """
+    try:
+        found = chain(store, served).items()
+    except IntegrityError:  # what cannot be read cannot be compared with, and must not keep a gate from asking
         return ""
-    found = chain(store, served.manifest).items()
     return next((digest for digest, other in found if type(other) is type(manifest)), "")

@@ -4,10 +4,12 @@ import inspect
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from airflow.sdk import BaseOperator
 
-from airlock.governance.policy import GatePolicy, read_gates
+from airlock.cli import app
+from airlock.governance.policy import GateFile, GatePolicy, read_gates
 from airlock.operators import data, deployment, gate, model, promotion
 from airlock.operators.gate import GateOperator
 from airlock.operators.processes import SubprocessPlace
@@ -78,3 +80,21 @@ def test_every_benchmark_has_its_figures_written_down() -> None:
     written = (ROOT / "docs" / "benchmarks.md").read_text()
     names = {path.name for path in (ROOT / "benchmarks").glob("*.py")} - {"run_all.py", "reporting.py"}
     assert [name for name in sorted(names) if name not in written] == []
+
+
+class TestGates:
+    GUIDE = (ROOT / "docs" / "gates.md").read_text()
+
+    def test_every_field_of_a_policy_is_explained(self) -> None:
+        assert set(GatePolicy.__struct_fields__) <= set(re.findall(r"^\| `(\w+)` \|", self.GUIDE, re.MULTILINE))
+
+    def test_every_command_in_it_exists(self) -> None:
+        groups = {info.name: info.typer_instance for info in app.registered_groups}
+        for group, name in re.findall(r"^\$ airlock (\w+) (\w+)", self.GUIDE, re.MULTILINE):
+            commands = groups[group].registered_commands
+            assert name in [command.name or command.callback.__name__ for command in commands], (group, name)
+
+    def test_its_example_is_one(self) -> None:
+        example = re.search(r"```json\n(.*?)\n```", self.GUIDE, re.DOTALL)
+        assert example is not None
+        assert list(msgspec.json.decode(example[1], type=GateFile).gates) == ["model"]

@@ -5,10 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed: pip install 'airlock[dev]'"
-)
+from playwright.sync_api import expect
 
 from airlock.demo.follow import now
 from airlock.stores.database import open_database

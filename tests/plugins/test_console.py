@@ -16,6 +16,7 @@ from airlock.governance.signing import public_keys
 from airlock.plugins.console import desk, pages, readers, requests
 from airlock.plugins.console.app import console
 from airlock.plugins.console.runs import RunFacts, TaskCost
+from tests.governance.test_evidence import HOSTILE, PICTURE, Maker
 from tests.governed import Governed, governed, home
 
 __all__ = ["governed", "home"]
@@ -258,6 +259,47 @@ class TestWithdrawing:
         request = governed.file(GatePolicy(stages=POLICY.stages, minimum_age=60.0))
         assert self.withdraw(sign_in("sam"), request).status_code == 200
         assert directory.resumed == []
+
+
+class TestTheComparison:
+    """The page beside the champion, of every kind of manifest."""
+
+    def page(self, governed: Governed, client: TestClient, manifest: str, champion: str = "") -> str:
+        request = governed.file(POLICY, manifest, champion=champion, evidence="sha256:e")
+        reply = client.get(f"/gates/{request.id}")
+        assert reply.status_code == 200
+        assert "No comparison" not in reply.text
+        return reply.text
+
+    def test_of_a_candidate_draws_intervals_and_shows_what_flipped(self, governed: Governed, sign_in: SignIn) -> None:
+        maker = Maker(governed.artifacts)
+        now, before = maker.candidate([0, 0, 0, 1]), maker.candidate([1, 0, 1, 1], parameters={"epochs": 5})
+        page = self.page(governed, sign_in("dora"), now, before)
+        assert len(re.findall('<svg class="bars"', page)) >= 3
+        assert f'src="data:image/png;base64,{PICTURE}"' in page
+        assert "Right before, wrong now" in page
+        assert "Parameters that changed" in page
+        assert "1 gained, 1 lost, p = 1" in page
+
+    def test_of_the_first_candidate_says_that_there_is_no_champion(self, governed: Governed, sign_in: SignIn) -> None:
+        page = self.page(governed, sign_in("dora"), Maker(governed.artifacts).candidate())
+        assert "Nothing serves digits yet" in page
+
+    def test_of_a_release_leads_back_to_its_data(self, governed: Governed, sign_in: SignIn) -> None:
+        maker = Maker(governed.artifacts)
+        now, before = (maker.release(maker.candidate(), [0, 0, 0, 1], [0, 0, 1, end]) for end in (0, 1))
+        page = self.page(governed, sign_in("dora"), now, before)
+        for title in ("Compressed with litert_int8", "Release against champion", "The candidate it was made from"):
+            assert title in page
+        assert "Data and labels" in page
+
+    @pytest.mark.parametrize("text", HOSTILE)
+    def test_shows_names_and_values_as_text(self, governed: Governed, sign_in: SignIn, text: str) -> None:
+        maker = Maker(governed.artifacts)
+        classes = [text, "one"]
+        now = maker.candidate(classes=classes, parameters={text: text}, environment={text: text})
+        page = self.page(governed, sign_in("dora"), now, maker.candidate([1, 0, 1, 1], classes=classes))
+        assert not re.search(r"<img src=x|<script>|href=.https://evil", page)
 
 
 class TestThePage:

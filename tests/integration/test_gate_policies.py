@@ -189,20 +189,6 @@ class TestTime:
         assert stack.person("Admin").client.delete(f"/dags/{gate.dag}/dagRuns/{gate.run}").is_success
         wait(lambda: gate.requests.state(request.id) == "withdrawn", "the request stays open", seconds=60)
 
-    def test_who_is_late_is_reminded_and_then_others_may_decide_too(self, stack: Stack, gates: Gates) -> None:
-        gate = gates["late"].parked()
-        wait(lambda: time.time() > gate.request().created + 20, "time stands still")
-        assert gate.answer("devops_engineer").status_code == 200
-        gate.ends("success")
-        with open_database(stack.settings.database).transaction() as cursor:
-            cursor.execute("SELECT kind FROM airlock.reminder WHERE request = %s ORDER BY kind", (gate.request().id,))
-            kinds = [row["kind"] for row in cursor.fetchall()]
-        assert "reminder" in kinds
-        assert len(kinds) == len(set(kinds))
-
-    def test_before_that_they_may_not(self, stack: Stack) -> None:
-        refused(Gate(stack, "late").parked().answer("devops_engineer"), 403, "asks for the role model_validator")
-
 
 class TestTakenBack:
     def test_by_its_submitter_with_a_reason(self, stack: Stack, gates: Gates) -> None:
@@ -261,6 +247,22 @@ class TestSideBySide:
         assert gate.answer("data_engineer", index=0).status_code == 200
         gate.ends("success", 0)
         assert gate.request(0).manifest != gate.request(1).manifest
+
+
+class TestBeingLate:
+    def test_who_is_late_is_reminded_and_then_others_may_decide_too(self, stack: Stack, gates: Gates) -> None:
+        gate = gates["late"].parked()
+        wait(lambda: time.time() > gate.request().created + 45, "time stands still")
+        assert gate.answer("devops_engineer").status_code == 200
+        gate.ends("success")
+        with open_database(stack.settings.database).transaction() as cursor:
+            cursor.execute("SELECT kind FROM airlock.reminder WHERE request = %s ORDER BY kind", (gate.request().id,))
+            kinds = [row["kind"] for row in cursor.fetchall()]
+        assert "reminder" in kinds
+        assert len(kinds) == len(set(kinds))
+
+    def test_before_that_they_may_not(self, stack: Stack) -> None:
+        refused(Gate(stack, "late").parked().answer("devops_engineer"), 403, "asks for the role model_validator")
 
 
 class TestPeople:

@@ -90,10 +90,11 @@ class Governed:
             "run": "run",
             "task": "data_gate",
             "manifest": digest,
-            "evidence": digest_bytes(evidence(self.artifacts, digest, "").encode()),
             "policy": policy.digest,
             "created": time.time(),
         }
+        if "evidence" not in changes:
+            fields["evidence"] = digest_bytes(evidence(self.artifacts, digest, "").encode())
         request = GateRequest(**(fields | changes))
         self.adopt(policy, request.use_case, request.gate)
         return self.requests.open(request)

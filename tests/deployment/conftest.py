@@ -169,10 +169,14 @@ def wait() -> Callable[..., float]:
 
 @pytest.fixture
 def machine(
-    store_settings: Settings, database: Database, free_port: int, wait: Callable[..., float]
+    store_settings: Settings,
+    database: Database,
+    guard_database: Database,
+    free_port: int,
+    wait: Callable[..., float],
 ) -> Iterator[Machine]:
     settings = msgspec.structs.replace(store_settings, serving=f"http://127.0.0.1:{free_port}")
-    found = Machine(settings, database, wait)
+    found = Machine(settings, database, guard_database, wait)
     try:
         yield found
     finally:

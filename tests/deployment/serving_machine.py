@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,31 +11,36 @@ import httpx
 import psutil
 
 from airlock.deployment.client import ModelClient
-from airlock.governance.decisions import Decision, decision_body
-from airlock.governance.policy import GatePolicy
-from airlock.governance.signing import Signer, create_keypair
+from airlock.governance.policy import GatePolicy, Rework, Stage
 from airlock.references import Artifact
 from airlock.settings import Settings
+from airlock.stores.artifacts import open_artifacts
 from airlock.stores.database import Database
 from airlock.stores.deployments import Deployment, Deployments
-from airlock.stores.ledger import Ledger
+from airlock.stores.gates import GateRequest
+from tests.governed import NUMBERS, Governed
 
 Wait = Callable[..., float]
-POLICY = GatePolicy(role="devops_engineer")
+COMPRESS_AGAIN = "Compress again"
+POLICY = GatePolicy(
+    stages=[Stage(roles=["devops_engineer"])],
+    rework={COMPRESS_AGAIN: Rework(dag="shapes_deployment", step="compress")},
+)
 
 
 class Machine:
-    """A machine with a reconciler on it.
+    """A machine with a reconciler on it, and the people who decide what it may serve.
 
     :param settings: of this test, with a serving port of its own.
+    :param guard: the database as the guard's role.
     """
 
-    def __init__(self, settings: Settings, database: Database, wait: Wait) -> None:
+    def __init__(self, settings: Settings, database: Database, guard: Database, wait: Wait) -> None:
         self.settings = settings
         self.database = database
+        self.governed = Governed(database, guard, open_artifacts(settings.artifacts), Path(settings.home))
         self.deployments = Deployments(database)
         self.wait = wait
-        self.signer = Signer(create_keypair(Path(settings.home) / "keys"))
         self.process: subprocess.Popen[bytes] | None = None
         self.log = Path(settings.home) / "reconciler.log"
 
@@ -61,22 +65,25 @@ class Machine:
         except httpx.HTTPError:
             return False
 
-    def approve(self, release: Artifact, use_case: str = "shapes", approved: bool = True) -> str:
-        decision = Decision(
-            request=release.digest[-12:],
-            use_case=use_case,
-            gate="release",
-            manifest=release.digest,
-            evidence="sha256:" + "e" * 64,
-            policy=POLICY.digest,
-            user="dora",
-            roles=["devops_engineer"],
-            option="Approve" if approved else "Compress again",
-            approved=approved,
-            comment="",
-            time=time.time(),
+    def ask(self, release: Artifact, use_case: str = "shapes", policy: GatePolicy = POLICY) -> GateRequest:
+        """File a request about a release."""
+        shown = "sha256:" + "e" * 64
+        run = f"run-{next(NUMBERS)}"
+        return self.governed.file(
+            policy, release, use_case=use_case, gate="release", task="release_gate", run=run, evidence=shown
         )
-        return Ledger(self.database).append("decision", decision_body(decision), self.signer).hash
+
+    def approve(self, release: Artifact, use_case: str = "shapes", approved: bool = True) -> str:
+        """Ask and decide, or reject; return the hash of the record that closes the request."""
+        return self.answer(self.ask(release, use_case), approved)
+
+    def answer(self, request: GateRequest, approved: bool = True) -> str:
+        """Decide about a request; return the hash of the record that closes it."""
+        if approved:
+            self.governed.decide(request, roles=["devops_engineer"])
+            return self.governed.close(request, "approved").hash
+        self.governed.decide(request, COMPRESS_AGAIN, roles=["devops_engineer"])
+        return self.governed.close(request, "rejected", reason=COMPRESS_AGAIN).hash
 
     def want(self, release: Artifact, use_case: str = "shapes") -> int:
         return self.deployments.want(use_case, "local", release.digest, "decision " + release.digest[-6:])

@@ -248,7 +248,7 @@ class TestDeployAndSmokeTest:
 
         again = step("deploy", use_case="shapes", manifest=release, gate="release")
         assert again.outputs == deployed.outputs | {"changed": False}
-        records = [record.content for record in Ledger(site.database).records() if record.kind == "deployment"]
+        records = [record.body for record in Ledger(site.database).records() if record.kind == "deployment"]
         assert [(record["manifest"], record["decision"]) for record in records] == [(release.digest, decision)]
 
         smoke = step("smoke_test", endpoint=deployed.outputs["endpoint"], manifest=release)

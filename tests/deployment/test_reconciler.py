@@ -6,20 +6,29 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
 import psutil
 import pytest
-from serving_machine import Machine
+from serving_machine import POLICY, Machine
 
 from airlock.deployment.client import ModelClient
 from airlock.deployment.package import Package
+from airlock.digests import canonical, digest_bytes
+from airlock.governance import manifest as manifests
+from airlock.governance.decisions import closing_body
+from airlock.governance.manifest import ReleaseManifest
+from airlock.governance.policy import GatePolicy, Stage
+from airlock.governance.signing import create_keypair, load_signer
 from airlock.launcher.postgres import EmbeddedPostgres
 from airlock.references import Artifact
 from airlock.settings import Settings
+from airlock.stores.artifacts import ArtifactStore
 from airlock.stores.database import Database
 
 pytestmark = pytest.mark.integration
@@ -142,22 +151,6 @@ class TestReleaseThatMustNotBeServed:
         assert "was altered" in machine.wait_state("refused").detail
         assert machine.servers() == []
 
-    def test_in_a_ledger_that_was_altered(
-        self,
-        machine: Machine,
-        release_of: Callable[[Package], Artifact],
-        package: Package,
-        superuser: Database,
-    ) -> None:
-        release = release_of(package)
-        machine.approve(release, approved=False)
-        with superuser.transaction() as cursor:
-            cursor.execute("ALTER TABLE airlock.ledger DISABLE TRIGGER ALL")
-            cursor.execute("UPDATE airlock.ledger SET body = replace(body, '\"approved\":false', '\"approved\":true')")
-        machine.start()
-        machine.want(release)
-        assert "does not verify" in machine.wait_state("refused").detail
-
     def test_leaves_the_one_before_serving(
         self, machine: Machine, release_of: Callable[[Package], Artifact], make_package: Callable[..., Package]
     ) -> None:
@@ -172,6 +165,106 @@ class TestReleaseThatMustNotBeServed:
         machine.servers()[0].kill()
         machine.wait(lambda: machine.serves() is None, seconds=10, what="the loss is noticed")
         machine.wait_served(first)
+
+
+class TestApprovalThatDoesNotHold:
+    """Somebody rewrote history, or what was decided is not what the gate's policy asks for."""
+
+    @pytest.fixture
+    def release(self, artifacts: ArtifactStore) -> Artifact:
+        """Give a release without a model: none of these is looked into."""
+        nothing = artifacts.put(b"{}")
+        release = ReleaseManifest(
+            use_case="shapes",
+            classes=["left", "right", "top"],
+            candidate="sha256:" + "c" * 64,
+            package=nothing,
+            model=nothing,
+            comparison=nothing,
+            metrics={},
+        )
+        return manifests.put(artifacts, release)
+
+    @pytest.fixture
+    def refused(self, machine: Machine, release: Artifact) -> Callable[[], str]:
+        """Give ``refused()``: wants the release; returns why it is not served."""
+
+        def want() -> str:
+            machine.start()
+            machine.want(release)
+            detail = machine.wait_state("refused").detail
+            assert (machine.servers(), machine.serves()) == ([], None)
+            return detail
+
+        return want
+
+    def test_because_a_rejection_was_rewritten(
+        self, machine: Machine, release: Artifact, refused: Callable[[], str], superuser: Database
+    ) -> None:
+        machine.approve(release, approved=False)
+        rewrite = "UPDATE airlock.ledger SET record = replace(record, '\"rejected\"', '\"approved\"')"
+        tamper(superuser, rewrite)
+        assert "altered" in refused()
+
+    def test_because_nobody_signed_it(
+        self, machine: Machine, release: Artifact, refused: Callable[[], str], superuser: Database
+    ) -> None:
+        request = machine.ask(release)
+        machine.governed.decide(request, roles=["devops_engineer"])
+        forge(superuser, closing_body(request, "approved"))
+        assert "a closed that nobody signed" in refused()
+
+    def test_because_another_key_signed_it(
+        self, machine: Machine, release: Artifact, refused: Callable[[], str], tmp_path: Path
+    ) -> None:
+        request = machine.ask(release)
+        other = load_signer(path=create_keypair(tmp_path / "other"))
+        machine.governed.ledger.append("closed", closing_body(request, "approved"), other)
+        assert "is not among the public keys" in refused()
+
+    def test_because_nobody_decided_what_was_closed(
+        self, machine: Machine, release: Artifact, refused: Callable[[], str]
+    ) -> None:
+        machine.governed.close(machine.ask(release), "approved")
+        assert "Only 0 answers" in refused()
+
+    def test_because_another_policy_came_into_force_before_the_answer(
+        self, machine: Machine, release: Artifact, refused: Callable[[], str]
+    ) -> None:
+        request = machine.ask(release, policy=POLICY)
+        two = msgspec.structs.replace(POLICY, stages=[Stage(roles=["devops_engineer"], quorum=2)])
+        machine.governed.adopt(two, "shapes", "release")
+        machine.answer(request)
+        assert "under another policy" in refused()
+
+    def test_because_the_policy_was_its_authors_own(
+        self, machine: Machine, release: Artifact, refused: Callable[[], str]
+    ) -> None:
+        asked = machine.ask(release)
+        own = msgspec.structs.replace(asked, run="own", policy=GatePolicy.of("data_engineer").digest)
+        machine.governed.requests.open(own)
+        machine.governed.decide(own)
+        machine.governed.close(own, "approved")
+        assert "under another policy" in refused()
+
+    def test_because_what_came_after_was_cut_off(
+        self, machine: Machine, release: Artifact, refused: Callable[[], str], superuser: Database
+    ) -> None:
+        machine.approve(release)
+        cut = len(machine.governed.ledger.records())
+        machine.approve(release, approved=False)
+        tamper(superuser, f"DELETE FROM airlock.ledger WHERE seq > {cut}")
+        assert "the end is missing" in refused()
+
+    @pytest.mark.parametrize("what", ["the closing", "the decision"])
+    def test_because_it_was_declared_void(
+        self, machine: Machine, release: Artifact, refused: Callable[[], str], what: str
+    ) -> None:
+        closing = machine.approve(release)
+        decision = machine.governed.ledger.records()[-2].hash
+        record = closing if what == "the closing" else decision
+        machine.governed.sign("void", {"use_case": "shapes", "record": record, "reason": "test"})
+        assert ("declared void" if what == "the closing" else "Only 0 answers") in refused()
 
 
 class TestNextRelease:
@@ -267,6 +360,26 @@ class TestPortInUse:
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
         assert done.returncode == 1
         assert f"port {port} cannot be taken" in done.stderr
+
+
+def tamper(superuser: Database, statement: str) -> None:
+    """Change the ledger as whoever owns the whole server can."""
+    with superuser.transaction() as cursor:
+        cursor.execute("ALTER TABLE airlock.ledger DISABLE TRIGGER ALL")
+        cursor.execute(statement)
+
+
+def forge(superuser: Database, body: dict[str, Any]) -> None:
+    """Append an unsigned closing that fits the chain."""
+    with superuser.transaction() as cursor:
+        cursor.execute("SELECT seq, hash FROM airlock.ledger ORDER BY seq DESC LIMIT 1")
+        last = cursor.fetchone() or {}
+        fields = {"seq": last["seq"] + 1, "kind": "closed", "use_case": body["use_case"], "body": body}
+        text = canonical(fields | {"previous": last["hash"], "key_id": "", "created": time.time()})
+        cursor.execute(
+            "INSERT INTO airlock.ledger (seq, record, hash, signature) VALUES (%s, %s, %s, '')",
+            (fields["seq"], text.decode(), digest_bytes(text)),
+        )
 
 
 def _alter(folder: Path, content: bytes) -> None:

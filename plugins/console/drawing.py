@@ -7,6 +7,7 @@ import msgspec
 from airlock.governance.comparison import Metric
 
 WIDTH = 160.0
+MARGIN = 4.0  # for the dots at either end
 PADDING = 0.08  # of the scale, on either side
 
 
@@ -18,7 +19,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
 
     def x(self, value: float) -> float:
         """Return where a value stands."""
-        return round((value - self.low) / (self.high - self.low) * WIDTH, 2)
+        return round(MARGIN + (value - self.low) / (self.high - self.low) * (WIDTH - 2 * MARGIN), 2)
 
 
 def scale(metrics: Iterable[Metric]) -> Scale | None:
@@ -29,7 +30,8 @@ def scale(metrics: Iterable[Metric]) -> Scale | None:
         return None
     low, high = min(values), max(values)
     pad = (high - low) * PADDING or 0.01
-    return Scale(low=low - pad, high=high + pad)
+    # Only shares have intervals: nothing lies beyond 0 and 1.
+    return Scale(low=max(0.0, low - pad), high=min(1.0, high + pad) if high <= 1 else high + pad)
 
 
 def _values(metric: Metric) -> list[float]:

@@ -97,7 +97,7 @@ def page(http: Request, name: str, **values: Any) -> HTMLResponse:
     return HTMLResponse(text, headers=HEADERS)
 
 
-def lasted(seconds: float) -> str:
+def lasted(seconds: float, units: int = 2) -> str:
     """A duration in its two largest units: ``2 h 5 min``."""
     if seconds < 10:
         return f"{seconds:.1f} s"
@@ -106,7 +106,12 @@ def lasted(seconds: float) -> str:
         number, left = divmod(left, size)
         if number:
             parts.append(f"{number} {unit}{'s' if unit == 'day' and number > 1 else ''}")
-    return " ".join(parts[:2])
+    return " ".join(parts[:units])
+
+
+def about(seconds: float) -> str:
+    """A time that passes while one reads it: ``2 h``."""
+    return lasted(max(seconds, 0.0), 1) if seconds >= 60 else "less than a minute"
 
 
 def at_time(seconds: float) -> str:
@@ -131,4 +136,4 @@ TEMPLATES = Environment(
     lstrip_blocks=True,
 )
 TEMPLATES.globals["scale"] = scale
-TEMPLATES.filters |= {"short": short, "lasted": lasted, "at_time": at_time, "figure": figure}
+TEMPLATES.filters |= {"short": short, "lasted": lasted, "about": about, "at_time": at_time, "figure": figure}

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.integration
 ROLES = ("data_engineer", "model_validator")
 TRIES = 2
 """How many clients race for each gate."""
-PAUSE = 0.25
+PAUSE, PATIENCE = 0.25, 300.0
 DONE = ("success", "failed", "upstream_failed", "skipped", "removed")
 
 
@@ -65,8 +65,9 @@ class Storm:
         return reply.status_code == 200
 
     def _send(self, who: AirflowApi, index: int) -> httpx.Response:
+        body = {"chosen_options": ["Approve"], "params_input": {"comment": f"{index}"}}
         path = f"/dags/storm/dagRuns/{self.run}/taskInstances/storm_gate/{index}/hitlDetails"
-        return who.client.patch(path, json={"chosen_options": ["Approve"], "params_input": {"comment": f"{index}"}})
+        return who.client.patch(path, json=body, timeout=PATIENCE)
 
     def tasks(self) -> list[dict[str, Any]]:
         """The gate tasks as Airflow has them."""

@@ -93,7 +93,7 @@ class GateAnswers:
         require_open(book, request)
         book.require_policy(request.use_case, request.gate, policy)
         require_shown(book, request, policy, at, shown)
-        require_age(request, policy)
+        require_age(request, policy, shown)
         having = people()
         so_far = self.recount(book, request, having)
         decision = self._decision(so_far, person, having.get(person.name, ()), body)

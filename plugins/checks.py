@@ -19,6 +19,7 @@ from airlock.hooks.artifacts import ArtifactsHook
 from airlock.plugins.questions import Place, Question
 from airlock.stores.gates import GateRequest, place
 
+PARKED = "awaiting_input"
 LONGEST_COMMENT = 10_000
 
 
@@ -69,9 +70,18 @@ def require_shown(book: Book, request: GateRequest, policy: GatePolicy, at: Plac
         )
 
 
-def require_age(request: GateRequest, policy: GatePolicy) -> None:
-    """Refuse an answer that Airflow would lose because the gate is still being parked."""
-    wait = policy.minimum_age - (time.time() - request.created)
+def require_age(request: GateRequest, policy: GatePolicy, shown: Question) -> None:
+    """Refuse an answer that Airflow would lose because the gate is still being parked.
+
+    A task that is answered before the scheduler knows that it parked is marked as failed. Nothing says when the
+    scheduler knows, so the age counts from the parking: on a busy machine that is long after the request.
+    """
+    if shown.state != PARKED:
+        raise Conflict(
+            f"The task does not wait for an answer now, it is {shown.state or 'not scheduled yet'}.",
+            hint="Answer again in a moment; if it has ended, clear it to ask anew.",
+        )
+    wait = policy.minimum_age - (time.time() - max(request.created, shown.since))
     if wait > 0:
         raise Conflict(f"The gate opens for answers in {wait:.0f} s.", hint="Answer again then.")
 

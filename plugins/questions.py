@@ -18,6 +18,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What Airflow shows, and what it knows of the answer.
 
     :param state: of the task instance.
+    :param since: when it came to that, in seconds since the epoch.
     :param by: the auth manager's id of who answered; empty while nobody did.
     """
 
@@ -26,6 +27,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     chosen: list[str]
     by: str
+    since: float = 0.0
 
 
 def question_at(place: Place) -> Question | None:
@@ -43,6 +45,7 @@ def question_at(place: Place) -> Question | None:
             state=str(detail.task_instance.state or ""),
             chosen=list(detail.chosen_options or []),
             by=str((detail.responded_by or {}).get("id", "")) if detail.responded_at else "",
+            since=detail.task_instance.updated_at.timestamp(),
         )
 
 

@@ -68,7 +68,7 @@ class MortalServer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            text=True,
+            bufsize=0,  # nothing is read ahead that select would then wait for
         )
         self.pid = 0
 

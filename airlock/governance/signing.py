@@ -91,11 +91,19 @@ def verify_signature(keys: dict[str, "Ed25519PublicKey"], name: str, signature: 
 
 
 def public_keys(folder: str) -> dict[str, "Ed25519PublicKey"]:
-    """Read the public keys (``*.pem``) of a folder, by key id."""
+    """Read the public keys (``*.pem``) of a folder, by key id.
+
+    :raises IntegrityError: one of the files is no key.
+    """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    keys = [load_pem_public_key(path.read_bytes()) for path in sorted(Path(folder).glob("*.pem"))]
+    try:
+        keys = [load_pem_public_key(path.read_bytes()) for path in sorted(Path(folder).glob("*.pem"))]
+    except ValueError as error:
+        raise IntegrityError(
+            f"A file in {folder} is no public key: {error}.", hint="Keep nothing else there under the name *.pem."
+        ) from error
     return {key_id(key): key for key in keys if isinstance(key, Ed25519PublicKey)}
 
 

@@ -311,10 +311,10 @@ class TestDeployAndSmokeTest:
         release = _release(packaged)
         site.approve(release)
         site.deployments.want("shapes", "local", release.digest, "")  # a wish made by hand, refused before
-        for key in Path(site.settings.public_keys).iterdir():
+        for key in Path(site.settings.public_keys).glob("*.pem"):
             key.rename(key.with_suffix(".away"))
         site.start()
         site.wait_state("refused")
-        for key in Path(site.settings.public_keys).iterdir():
+        for key in Path(site.settings.public_keys).glob("*.away"):
             key.rename(key.with_suffix(".pem"))
         assert step("deploy", use_case="shapes", manifest=release, gate="release").failure is None

@@ -3,10 +3,12 @@
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import msgspec
+import psycopg2
 import pytest
 
 from airlock.errors import UserError
@@ -14,6 +16,8 @@ from airlock.governance.book import Book
 from airlock.governance.manifest import DataManifest, put
 from airlock.governance.people import check_people, read_people
 from airlock.governance.policy import GatePolicy, Stage
+from airlock.launcher.layout import Layout
+from airlock.launcher.postgres import EmbeddedPostgres
 from airlock.references import DatasetVersion, LabelSet
 from airlock.stores.artifacts import open_artifacts
 from airlock.stores.database import open_database
@@ -186,14 +190,15 @@ class TestTime:
     def test_a_deleted_run_leaves_no_open_question(self, stack: Stack) -> None:
         gate = Gate(stack, "newest").parked()
         request = gate.request()
-        assert stack.person("Admin").client.delete(f"/dags/{gate.dag}/dagRuns/{gate.run}").is_success
+        with as_host(stack) as cursor:
+            cursor.execute("DELETE FROM dag_run WHERE dag_id = %s AND run_id = %s", (gate.dag, gate.run))
         wait(lambda: gate.requests.state(request.id) == "withdrawn", "the request stays open", seconds=60)
 
 
 class TestTakenBack:
     def test_by_its_submitter_with_a_reason(self, stack: Stack, gates: Gates) -> None:
         gate = gates["taken_back"].parked()
-        url = f"{stack.settings.airflow}/airlock/gates/{gate.request().id}/withdraw"
+        url = f"{stack.settings.airflow}/airlock/gates/requests/{gate.request().id}/withdraw"
 
         def withdraw(role: str) -> httpx.Response:
             token = stack.person(role).client.headers["Authorization"]
@@ -209,15 +214,28 @@ class TestTakenBack:
 
 @pytest.fixture
 def vera_without_role(stack: Stack) -> Iterator[Callable[[], None]]:
-    """Give what takes vera's role away; she has it again afterwards."""
-    admin, url = stack.person("Admin").client, f"{stack.settings.airflow}/auth/fab/v1/users/vera"
+    """Give what takes vera's role away, as whoever runs the host can; she has it again afterwards."""
+    vera = "user_id = (SELECT id FROM ab_user WHERE username = 'vera')"
+    with as_host(stack) as cursor:
+        cursor.execute(f"SELECT id, user_id, role_id FROM ab_user_role WHERE {vera}")
+        rows = cursor.fetchall()
 
-    def roles(*names: str) -> None:
-        reply = admin.patch(url, json={"roles": [{"name": name} for name in names]}, params={"update_mask": "roles"})
-        assert reply.is_success, reply.text
+    def take() -> None:
+        with as_host(stack) as cursor:
+            cursor.execute(f"DELETE FROM ab_user_role WHERE {vera}")
 
-    yield lambda: roles("Viewer")
-    roles("model_validator")
+    yield take
+    with as_host(stack) as cursor:
+        cursor.executemany("INSERT INTO ab_user_role (id, user_id, role_id) VALUES (%s, %s, %s)", rows)
+
+
+@contextmanager
+def as_host(stack: Stack) -> Iterator[Any]:
+    """Work in Airflow's database past the guard, which refuses to everybody what happens here."""
+    port = int(open_database(stack.settings.database).address.partition(":")[2].partition("/")[0])
+    server = EmbeddedPostgres(Layout(stack.home).postgres, port)
+    with psycopg2.connect(server.admin_dsn("airflow")) as link, link.cursor() as cursor:
+        yield cursor
 
 
 class TestRolesThatAreLost:

@@ -28,7 +28,9 @@ CHANGES = ["UPDATE airlock.ledger SET signature = ''", "DELETE FROM airlock.ledg
 def five(governed: Governed) -> Governed:
     """Give a ledger of five records, of which 1 and 4 are signed."""
     app = Ledger(governed.database)
-    governed.sign("policy", {"use_case": "digits", "gate": "data", "policy": {"stages": [{"roles": ["data_engineer"]}]}})
+    governed.sign(
+        "policy", {"use_case": "digits", "gate": "data", "policy": {"stages": [{"roles": ["data_engineer"]}]}}
+    )
     app.append("promotion", {"use_case": "digits", "name": "naïve ✓"})
     app.append("deployment", {"use_case": "digits", "manifest": "sha256:m"})
     governed.sign("void", {"use_case": "digits", "record": "none"})
@@ -44,7 +46,9 @@ def keys(governed: Governed) -> dict[str, Any]:
 def verify(governed: Governed, records: list[Record] | None = None) -> int:
     """Verify with keys and anchor, as every sink does."""
     keys = public_keys(governed.keys)
-    return verify_ledger(governed.ledger.records() if records is None else records, keys, read_anchor(governed.keys, keys))
+    return verify_ledger(
+        governed.ledger.records() if records is None else records, keys, read_anchor(governed.keys, keys)
+    )
 
 
 def tamper(superuser: Database, statement: str, *values: Any) -> None:

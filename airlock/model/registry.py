@@ -19,10 +19,12 @@ CHAMPION = "champion"
 class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A run in the tracking server.
 
+    :param parameters: as texts.
     :param url: its page there.
     """
 
     tags: dict[str, str]
+    parameters: dict[str, str]
     status: str
     url: str
 
@@ -44,7 +46,8 @@ class Registry:
         """
         found = self._call("GET", "runs/get", {"run_id": run.run_id})["run"]
         url = f"{self.url}/#/experiments/{found['info']['experiment_id']}/runs/{run.run_id}"
-        return RunFacts(tags=_tags(found["data"]), status=found["info"]["status"], url=url)
+        parameters = {each["key"]: each["value"] for each in found["data"].get("params", [])}
+        return RunFacts(tags=_tags(found["data"]), parameters=parameters, status=found["info"]["status"], url=url)
 
     def tag_run(self, run: TrackingRun, tags: dict[str, str]) -> None:
         """Set tags of a run."""

@@ -55,6 +55,7 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
     registry = Registry(context.settings.tracking)
     facts = registry.run_facts(inputs.run)
     context.link("MLflow run", facts.url)
+    _require_trained_so(inputs, facts)
     version = registry.create_version(inputs.use_case, inputs.run, inputs.model.digest)
     candidate = _candidate(inputs, context, evaluation, facts, version)
     manifest = put(context.artifacts, candidate)
@@ -85,6 +86,22 @@ def _evaluation(inputs: Inputs, context: StepContext) -> "Evaluation":
                 hint="Evaluate this candidate's own model.",
             )
     return evaluation
+
+
+def _require_trained_so(inputs: Inputs, facts: "RunFacts") -> None:
+    """The manifest says what the run was trained with, not what the DAG says by the time it registers."""
+    from airlock.model import names
+
+    said = {name: str(value) for name, value in (inputs.parameters | {"seed": inputs.seed}).items()}
+    said |= {"network_code": inputs.network_code.digest, "tensors": inputs.tensors.digest}
+    done = facts.parameters | {"network_code": facts.tags.get(names.NETWORK, "")}
+    done |= {"tensors": facts.tags.get(names.TENSORS, "")}
+    for name in sorted(said.keys() | done.keys()):
+        if said.get(name) != done.get(name):
+            raise UserError(
+                f"The run {inputs.run.run_id} was trained with {name} {done.get(name)}, not {said.get(name)}.",
+                hint="Clear the train task: what is registered is what was trained.",
+            )
 
 
 def _candidate(

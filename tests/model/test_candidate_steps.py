@@ -180,6 +180,26 @@ class TestRegister:
         assert refused.kind == "IntegrityError"
         assert "logged the model" in refused.message
 
+    @pytest.mark.parametrize(
+        ("claimed", "said"),
+        [
+            ({"parameters": {"epochs": 30, "batch_size": 32, "learning_rate": 0.01}}, "with epochs 8, not 30"),
+            ({"parameters": {"epochs": 8, "batch_size": 32}}, "with learning_rate 0.01, not None"),
+            ({"seed": 8}, "with seed 7, not 8"),
+        ],
+    )
+    def test_parameters_that_its_run_was_not_trained_with_are_refused(
+        self, model_step: Step, registration: dict[str, Any], claimed: dict[str, Any], said: str
+    ) -> None:
+        assert said in failure(model_step("register", **registration | claimed)).message
+
+    def test_code_that_its_run_was_not_trained_with_is_refused(
+        self, model_step: Step, registration: dict[str, Any], artifacts: ArtifactStore
+    ) -> None:
+        other = builtins(artifacts.put(b"def build(): ..."))
+        refused = failure(model_step("register", **registration | {"network_code": other}))
+        assert "trained with network_code" in refused.message
+
     def test_an_evaluation_of_another_model_is_refused(
         self, model_step: Step, registration: dict[str, Any], artifacts: ArtifactStore
     ) -> None:

@@ -51,7 +51,7 @@ class Target:
         self.run = self.people["data_engineer"].trigger(DAG)
         self._sign_in(adding)
         for gate in ("data_gate", TASK):
-            self.wait(gate, "awaiting_input", 400)
+            self.wait(gate, "awaiting_input", 900)
         found = self.requests.find(DAG, self.run, TASK)
         assert found is not None
         self.request: GateRequest = found

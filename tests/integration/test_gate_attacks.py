@@ -31,7 +31,7 @@ from airlock.stores.queue import PromotionQueue
 from tests.integration.attacks import DAG, TASK, Target, wait_until
 from tests.integration.conftest import Stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
 WRONG = ["Viewer", "User", "Op", "Admin", "mallory", "data_engineer", "data_scientist", "data_labeler"]
 WRONG += ["model_validator", "software_engineer"]

@@ -13,6 +13,7 @@ from airlock.operators.model import compress, evaluate, register, train, transfo
 from airlock.operators.promotion import claim, promote
 
 NAME = "attacked"
+PARAMETERS = digits.PARAMETERS | {"epochs": 2}  # nobody judges how good it is
 GATES = policies(Path(__file__).with_name("gates.json"))
 APPROVED = Asset("attacked/approved-data")
 
@@ -41,7 +42,7 @@ with DAG(NAME, schedule=None, catchup=False) as dag:
         tensors=tensors,
         code=digits.NETWORK,
         classes=digits.CLASSES,
-        parameters=digits.PARAMETERS,
+        parameters=PARAMETERS,
         seed=digits.SEED,
         experiment=NAME,
     )
@@ -57,7 +58,7 @@ with DAG(NAME, schedule=None, catchup=False) as dag:
         picture=evaluated["picture"],
         transform_code=digits.TRANSFORM,
         network_code=digits.NETWORK,
-        parameters=digits.PARAMETERS,
+        parameters=PARAMETERS,
         seed=digits.SEED,
     )
     compressed = compress(manifest=candidate["manifest"], method=digits.COMPRESSION)

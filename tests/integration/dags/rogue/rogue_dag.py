@@ -8,8 +8,6 @@ from airflow.sdk import DAG, task
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import UpdateHITLDetail
 
-from airlock.digests import digest_bytes
-from airlock.governance.evidence import question
 from airlock.governance.policy import GatePolicy
 from airlock.operators.deployment import deploy
 from airlock.operators.gate import GateOperator, gate, policies
@@ -19,26 +17,24 @@ ATTACKED = policies(Path(__file__).parents[1] / "attacked" / "gates.json")
 WEAK = GatePolicy.of("data_engineer")
 
 
-class LyingGate(GateOperator):
-    """Files the request it must, and shows something nicer."""
+class Lie(HITLOperator):
+    """Shows something nicer than it was told to, under the request's name."""
 
     def execute(self, context: Any) -> Any:
-        request = self.requests.open(self._shown(self.question(context)))
-        honest = question(self._evidence(request.champion), request, self.policy)
-        self.body = "A correction of the documentation.\n\n" + honest.splitlines()[-1]
-        return HITLOperator.execute(self, context)
+        """Replace all but the last line."""
+        self.body = "A correction of the documentation.\n\n" + (self.body or "").splitlines()[-1]
+        return super().execute(context)
+
+
+class LyingGate(GateOperator, Lie):
+    """Files the request it must, and shows another."""
 
 
 class EmbellishingGate(GateOperator):
     """Files a request whose evidence is made up, consistently."""
 
     def _evidence(self, champion: str) -> str:
-        return super()._evidence(champion).replace("lost", "won")
-
-    def _shown(self, asked: Any) -> Any:
-        made_up = super()._shown(asked)
-        assert made_up.evidence == digest_bytes(self._evidence(made_up.champion).encode())
-        return made_up
+        return super()._evidence(champion) + "\n\nVera looked at it already."
 
 
 class BorrowingGate(GateOperator):

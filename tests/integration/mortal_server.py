@@ -41,7 +41,7 @@ POINTS = {
 }
 """Where the server can be killed between an answer and its record: what is called then, and on which side of it."""
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 
 class Life(msgspec.Struct):

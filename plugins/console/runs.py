@@ -59,6 +59,7 @@ def run_facts(dag: str, run: str) -> RunFacts | None:
             TaskInstance.dag_id == dag,
             TaskInstance.run_id == run,
             TaskInstance.start_date.is_not(None),
+            TaskInstance.state.is_not(None),  # cleared, and not run again yet
             TaskInstance.id.not_in(asking),
         )
         said = session.scalars(_summaries(dag, run)).all()

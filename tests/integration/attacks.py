@@ -55,6 +55,7 @@ class Target:
         found = self.requests.find(DAG, self.run, TASK)
         assert found is not None
         self.request: GateRequest = found
+        time.sleep(3.5)  # the gate's minimum age: earlier everybody is asked to wait
         self.instance = str(self.instances()[TASK]["id"])
 
     def _sign_in(self, adding: "subprocess.Popen[bytes]") -> None:

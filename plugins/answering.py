@@ -20,9 +20,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from airlock.errors import NotApproved, UserError
 from airlock.governance.evidence import asked_in
 from airlock.plugins.answers import Answer, GateAnswers
-from airlock.plugins.checks import at_place
+from airlock.plugins.checks import Conflict, at_place
 from airlock.plugins.identity import Person, identify
-from airlock.plugins.questions import Place, question_at
+from airlock.plugins.questions import Place, Question, question_at
 from airlock.plugins.touched import Gates
 
 # Airflow's own handlers need threads too while an answer waits for its turn: neither may starve the other.
@@ -44,8 +44,8 @@ class Answering:
         shown = await to_thread.run_sync(question_at, place, limiter=self._working)
         request_id = asked_in(shown.body) if shown else ""
         if not request_id:
-            if shown:
-                await to_thread.run_sync(require_no_gate, gates, place, limiter=self._working)
+            # Also when there is no question: it may be there by the time Airflow looks.
+            await to_thread.run_sync(require_no_gate, gates, place, shown, limiter=self._working)
             return await self.app(scope, receive, send)
         person = await identify(Request(scope))
         alone = self.answers.alone(request_id)
@@ -89,12 +89,15 @@ class _Recording:
         await self.send(message)
 
 
-def require_no_gate(gates: Gates, place: Place) -> None:
-    """Make sure that a question which names no request is none of a gate.
+def require_no_gate(gates: Gates, place: Place, shown: Question | None) -> None:
+    """Make sure that a question which names no request, or none at all, is none of a gate.
 
     :raises NotApproved: it is; an answer to it would be about something unknown.
+    :raises UserError: it asks nothing yet.
     """
     if place[2] in gates.tasks(*place[:2]):
+        if shown is None:
+            raise Conflict(f"Gate {place[2]} of {place[0]} asks nothing now.", hint="Answer again in a moment.")
         raise NotApproved(
             f"What gate {place[2]} of {place[0]} shows names no request in the ledger.",
             hint="Somebody altered the question: clear the gate task to ask again.",

@@ -172,6 +172,14 @@ class TestRefused:
         api.ask(governed.requests.get(request_id), body="Shall we?")
         self.refused(api, governed, api.answer(), 403, "names no request")
 
+    def test_a_gate_whose_question_is_not_there_yet(self, api: Api, governed: Governed) -> None:
+        api.questions.clear()  # by the time Airflow looks it may be
+        self.refused(api, governed, api.answer(), 409, "asks nothing now")
+
+    def test_a_gate_that_is_not_parked(self, api: Api, governed: Governed, request_id: str) -> None:
+        api.ask(governed.requests.get(request_id), state="running")
+        self.refused(api, governed, api.answer(), 409, "it is running")
+
 
 @pytest.mark.usefixtures("request_id")
 def test_a_policy_that_is_no_longer_in_force_decides_nothing(api: Api, governed: Governed) -> None:
@@ -184,6 +192,15 @@ def test_an_answer_that_comes_too_early_is_asked_to_wait(api: Api, governed: Gov
     api.ask(governed.file(GatePolicy.of("data_engineer"), created=time.time()))
     reply = api.answer()
     assert (reply.status_code, "opens for answers in" in reply.text) == (409, True)
+
+
+def test_the_time_a_gate_takes_to_park_does_not_count(api: Api, governed: Governed) -> None:
+    request = governed.file(GatePolicy.of("data_engineer"), created=time.time() - 50)
+    api.ask(request, since=time.time())
+    reply = api.answer()
+    assert (reply.status_code, "opens for answers in" in reply.text) == (409, True)
+    api.ask(request, since=time.time() - 4)
+    assert api.answer().status_code == 200
 
 
 def test_a_gate_that_asks_for_a_comment_takes_none_without(api: Api, governed: Governed) -> None:

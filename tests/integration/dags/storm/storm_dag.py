@@ -9,7 +9,7 @@ from airlock.operators.gate import GateOperator, policies
 
 with DAG("storm", schedule=None, catchup=False) as dag:
 
-    @task
+    @task(retries=3, retry_delay=2.0)
     def asked(dag_run: Any = None) -> list[dict[str, Any]]:
         """What is asked about."""
         manifests: list[dict[str, Any]] = dag_run.conf["manifests"]

@@ -14,6 +14,7 @@ from airlock.steps.process import host_answers
 
 POSTGRES = "postgres"
 TRIGGERER = "triggerer"
+GUARDED_PAGE = "/airlock/static/gates.css"
 AIRFLOW = "airflow"
 COMPONENTS = ("api-server", "scheduler", "dag-processor", TRIGGERER)
 NAMES = (*COMPONENTS, "mlflow", "reconciler", "step-host")
@@ -80,9 +81,11 @@ def mlflow(needs: Needs) -> Service:
 def airflow(needs: Needs) -> list[Service]:
     """Airflow's components; the API server first, because the others report their health through it."""
     port = needs.ports.airflow
+    # Airflow goes on without a plugin that it cannot load: an API server without our pages has no guard either.
+    answering, guarded = answers(port, "/api/v2/monitor/health"), answers(port, GUARDED_PAGE)
     server = msgspec.structs.replace(
         _component(needs, "api-server", **needs.guard),
-        ready=answers(port, "/api/v2/monitor/health"),
+        ready=lambda started: answering(started) and guarded(started),
     )
     # Their log servers would listen on every interface, and task logs are on this disk anyway.
     scheduler = _component(needs, "scheduler", "--skip-serve-logs")

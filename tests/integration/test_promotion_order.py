@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from contextlib import suppress
 
 import msgspec
 import psutil
@@ -47,8 +48,10 @@ class Line:
 
     def approve(self, release: Artifact) -> None:
         """What the guard leaves when a DevOps engineer approves."""
-        where = {"use_case": USE_CASE, "gate": "release", "user": "otto", "roles": ["devops_engineer"]}
-        self.governed.approve(release, self.policy, **where)
+        where = {"use_case": USE_CASE, "gate": "release", "run": release.digest, "evidence": release.digest}
+        request = self.governed.file(self.policy, release, **where)
+        self.governed.decide(request, user="otto", roles=["devops_engineer"])
+        self.governed.close(request, "approved", user="otto")
 
     def deployed(self) -> list[str]:
         """Manifests of the deployments on record, in their order."""
@@ -92,12 +95,12 @@ class Line:
 
 def restart_scheduler(stack: Stack) -> None:
     """Kill the scheduler with its workers and the tasks they run, and start it again as ``airlock up`` does."""
-    layout = Layout(stack.home)
-    for process in process_of("scheduler", layout).members():
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
+    scheduler = process_of("scheduler", Layout(stack.home))
+    while members := scheduler.members():
+        for process in members:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        time.sleep(0.05)
     port = int(stack.settings.airflow.rpartition(":")[2])
     up(stack.home, port_base=port, dags=DAGS)
 

@@ -29,6 +29,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
 }
+SHOWN = 200  # closed requests on one page
 UNITS = (("day", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -38,7 +39,7 @@ def requests(http: Request, desk: DeskDep, state: Literal["open", "all"] = "open
     asked = desk.requests(closed=state == "all")
     waiting = [each for each in asked if each.state == "open"]
     closed = sorted((each for each in asked if each.state != "open"), key=lambda each: -each.created)
-    return page(http, "gates.html", desk=desk, waiting=waiting, closed=closed, state=state)
+    return page(http, "gates.html", desk=desk, waiting=waiting, closed=closed[:SHOWN], more=closed[SHOWN:], state=state)
 
 
 @router.get("/at")

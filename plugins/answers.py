@@ -93,10 +93,10 @@ class GateAnswers:
         require_open(book, request)
         book.require_policy(request.use_case, request.gate, policy)
         require_shown(book, request, policy, at, shown)
-        require_age(request, policy, shown)
         having = people()
         so_far = self.recount(book, request, having)
         decision = self._decision(so_far, person, having.get(person.name, ()), body)
+        require_age(request, policy, shown)  # last: who may not answer is told so, not to come again
         ended = tally(request, policy, [*so_far.counted, decision])
         if not decision.approved or ended.approved:
             number = self.requests.prepare(request.id, msgspec.to_builtins(self._sealed(decision, person)))

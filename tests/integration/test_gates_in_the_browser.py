@@ -71,9 +71,11 @@ class Waiting:
 
     def finish(self) -> None:
         """See every run to its end: one that waits holds up the next."""
+        journey = Journey(self.stack)
         for dag in DAGS:
+            journey.wait_for_run(dag, self.started)  # an approval wakes the next pipeline a moment later
             for run in self.runs(dag):
-                Journey(self.stack).follow(dag, run)
+                journey.follow(dag, run)
 
 
 @pytest.fixture(scope="module")

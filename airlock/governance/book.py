@@ -23,7 +23,10 @@ Gate = tuple[str, str]
 
 
 class Book:
-    """Verified records, folded in their order."""
+    """Verified records, folded in their order.
+
+    In the API server one thread reads on while others look things up: what they iterate over is a copy.
+    """
 
     def __init__(self) -> None:
         self.requests: dict[str, GateRequest] = {}
@@ -89,7 +92,7 @@ class Book:
     @property
     def gates(self) -> list[Gate]:
         """Use case and name of every gate that has a policy."""
-        return sorted(gate for gate, adopted in self._in_force.items() if adopted)
+        return sorted(gate for gate, adopted in list(self._in_force.items()) if adopted)
 
     def policy_in_force(self, use_case: str, gate: str, seq: float = float("inf")) -> str:
         """Return the digest of a gate's policy when a record was written; empty when none was adopted."""
@@ -167,7 +170,7 @@ class Book:
         what = f"manifest {short(manifest)} at the {gate} gate of {use_case}"
         about = [
             (closing, record)
-            for closing, record in self.closings.values()
+            for closing, record in list(self.closings.values())
             if (closing.use_case, closing.gate, closing.manifest) == (use_case, gate, manifest)
             and closing.verdict in ("approved", "rejected")
         ]

@@ -1,0 +1,34 @@
+"""What each run of a step took and gave, by digest; and what is left to say of samples that were forgotten."""
+
+from alembic import op
+
+revision = "0007"
+down_revision = "0003"
+
+TABLES = """
+CREATE TABLE airlock.lineage_edge (
+    execution text NOT NULL,
+    step text NOT NULL,
+    direction text NOT NULL CHECK (direction IN ('input', 'output')),
+    node text COLLATE "C" NOT NULL,
+    kind text NOT NULL,
+    name text NOT NULL,
+    field text NOT NULL,
+    created double precision NOT NULL,
+    PRIMARY KEY (execution, direction, node, field)
+);
+CREATE INDEX ON airlock.lineage_edge (node);
+CREATE TABLE airlock.tombstone (
+    sample_id text COLLATE "C" NOT NULL,
+    dataset text NOT NULL,
+    reason text NOT NULL,
+    "user" text NOT NULL,
+    created double precision NOT NULL,
+    PRIMARY KEY (dataset, sample_id)
+);
+"""
+
+
+def upgrade() -> None:
+    """Create both tables."""
+    op.execute(TABLES)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 # Everything is read. What is added to is never changed, but for these columns. The ledger has functions instead.
 READ_ONLY = ("ledger", "ledger_0001", "gate_answer", "reminder", "alembic_version")
-APPEND_ONLY = ("label_answer", "label_set", "label_entry", "deployment", "lineage_edge", "tombstone")
+APPEND_ONLY = ("label_answer", "label_set", "label_entry", "deployment", "lineage_edge", "tombstone", "stream_batch", "stream_object")
 UPDATABLE = {
     "promotion": ("state", "dag", "run", "outcome", "claimed"),
     "observation": ("state", "endpoint", "detail", "seen", "ready"),

@@ -26,7 +26,7 @@ from airlock.governance.authority import DATABASE, KEY_FILE
 from airlock.governance.decisions import Decision, closing_body, decision_body
 from airlock.governance.ledger import verify_ledger
 from airlock.governance.policy import APPROVE, GatePolicy
-from airlock.governance.signing import Signer, create_keypair, load_signer, public_keys
+from airlock.governance.signing import Signer, create_keypair, current_signer, public_keys
 from airlock.launcher.postgres import EmbeddedPostgres
 from airlock.settings import Settings
 from airlock.stores.database import open_database
@@ -59,7 +59,7 @@ def main() -> None:
         try:
             settings = prepare(postgres, home)
             overheads = measure(postgres, settings)
-            seconds = verify(postgres, settings, load_signer(path=home / "keys" / "private" / "newest.pem"))
+            seconds = verify(postgres, settings, current_signer(home / "keys" / "private" / "newest.pem", ()))
         finally:
             postgres.stop()
     for name, ratio in overheads.items():

@@ -158,28 +158,30 @@ class TestRefused:
         page.context.close()
 
 
+@pytest.fixture(scope="module")
+def rejected(windows: People, asked: GateRequest) -> GateRequest:
+    """Rejected with a note, while an older window still shows the form."""
+    older, page = windows.page(RIGHT), windows.page(RIGHT)
+    older.goto(address(asked))
+    page.goto(address(asked))
+    readable(page)
+    send(page, "Clean again", NOTE)
+    expect(page.get_by_role("status")).to_contain_text("rejected by dana")
+    expect(page.get_by_role("status")).to_be_focused()
+    expect(page.locator("form#answer")).to_have_count(0)
+    send(older, "Approve", "Me too.")
+    expect(older.get_by_role("alert")).to_contain_text("The request is rejected")
+    for each in (older, page):
+        each.context.close()
+    return asked
+
+
+@pytest.fixture(scope="module")
+def rework(waiting: Waiting, rejected: GateRequest) -> GateRequest:
+    return waiting.question("digits_data", "data_gate", number=1)
+
+
 class TestRejection:
-    @pytest.fixture(scope="class")
-    def rejected(self, windows: People, asked: GateRequest) -> GateRequest:
-        """Rejected with a note, while an older window still shows the form."""
-        older, page = windows.page(RIGHT), windows.page(RIGHT)
-        older.goto(address(asked))
-        page.goto(address(asked))
-        readable(page)
-        send(page, "Clean again", NOTE)
-        expect(page.get_by_role("status")).to_contain_text("rejected by dana")
-        expect(page.get_by_role("status")).to_be_focused()
-        expect(page.locator("form#answer")).to_have_count(0)
-        send(older, "Approve", "Me too.")
-        expect(older.get_by_role("alert")).to_contain_text("The request is rejected")
-        for each in (older, page):
-            each.context.close()
-        return asked
-
-    @pytest.fixture(scope="class")
-    def rework(self, waiting: Waiting, rejected: GateRequest) -> GateRequest:
-        return waiting.question("digits_data", "data_gate", number=1)
-
     def test_starts_the_rework_which_shows_the_note(self, windows: People, rework: GateRequest) -> None:
         page = windows.page(RIGHT)
         page.goto(address(rework))
@@ -205,11 +207,12 @@ class TestRejection:
         page.context.close()
 
 
-class TestInsideAirflow:
-    @pytest.fixture(scope="class")
-    def model(self, waiting: Waiting) -> GateRequest:
-        return waiting.question("digits_model", "model_gate")
+@pytest.fixture(scope="module")
+def model(waiting: Waiting) -> GateRequest:
+    return waiting.question("digits_model", "model_gate")
 
+
+class TestInsideAirflow:
     def test_the_task_shows_its_gate_in_the_dark_and_a_validator_approves_there(
         self, windows: People, model: GateRequest
     ) -> None:

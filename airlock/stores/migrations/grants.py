@@ -11,7 +11,19 @@ if TYPE_CHECKING:
 
 # Everything is read. What is added to is never changed, but for these columns. The ledger has functions instead.
 READ_ONLY = ("ledger", "ledger_0001", "gate_answer", "reminder", "alembic_version")
-APPEND_ONLY = ("label_answer", "label_set", "label_entry", "deployment", "lineage_edge", "tombstone", "stream_batch", "stream_object")
+APPEND_ONLY = (
+    "label_answer",
+    "label_set",
+    "label_entry",
+    "deployment",
+    "lineage_edge",
+    "tombstone",
+    "stream_batch",
+    "stream_object",
+    "label_incident",
+    "label_handoff",
+    "label_resolution",
+)
 UPDATABLE = {
     "promotion": ("state", "dag", "run", "outcome", "claimed"),
     "observation": ("state", "endpoint", "detail", "seen", "ready"),

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from airlock.errors import AirlockError
 from airlock.stores.objects import storage_error
 
 
@@ -16,6 +17,8 @@ def written(target: Path) -> Iterator[Path]:
     """
     try:
         yield target
+    except AirlockError:  # says already who must act; what was written so far can be resumed
+        raise
     except OSError as error:
         target.unlink(missing_ok=True)
         raise storage_error(error, target) from error

@@ -92,6 +92,10 @@ class Gate:
         wait(lambda: self.state(index) in ENDED, f"{self.dag} {self.run} did not end", self.states)
         assert self.state(index) == state, self.states()
 
+    def leaves_behind_it(self, state: str) -> None:
+        """Wait until what it protects is in a state: the scheduler comes to that after the gate's end."""
+        wait(lambda: self.states()["protected", -1] == state, f"what {self.dag} protects is not {state}", self.states)
+
     @property
     def summary(self) -> str:
         """What operations staff read of it."""
@@ -151,7 +155,7 @@ class TestStages:
         gate = Gate(stack, "staged", by="data_scientist").parked()
         assert gate.answer("model_validator", "Train again", "Too slow.").status_code == 200
         gate.ends("success")
-        assert gate.states()["protected", -1] == "skipped"
+        gate.leaves_behind_it("skipped")
         rework = Gate(stack, "staged", run=f"rework__{gate.request().id[:12]}").parked()
         found = stack.person("Admin")._json("GET", f"/dags/{rework.dag}/dagRuns/{rework.run}")
         assert found["note"] == "Rework from the staged gate, asked for by vera: Too slow."
@@ -174,7 +178,7 @@ class TestTime:
         gate.ends("failed")
         assert gate.closing() == ("expired", "", "Nobody decided within 8 s.")
         assert gate.summary == "expired: Nobody decided within 8 s."
-        assert gate.states()["protected", -1] == "upstream_failed"
+        gate.leaves_behind_it("upstream_failed")
         reply = gate.answer("data_engineer")
         assert reply.status_code >= 400, reply.text
 
@@ -209,7 +213,7 @@ class TestTakenBack:
         gate.ends("skipped")
         assert gate.closing() == ("withdrawn", "dana", "A mistake.")
         assert gate.summary == "withdrawn: A mistake."
-        assert gate.states()["protected", -1] == "skipped"
+        gate.leaves_behind_it("skipped")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from airlock.digests import PREFIX, canonical, digest_bytes, digest_file, short
 from airlock.errors import IntegrityError, UserError
 from airlock.references import Artifact
-from airlock.stores.objects import Objects, open_objects
+from airlock.stores.objects import Objects, S3Objects, open_objects
 
 HINT = "Run the task that made it again with cache=False; that repairs it."
 TREE = "application/vnd.airlock.tree+json"
@@ -80,6 +80,12 @@ class ArtifactStore:
             digests += [str(entry["digest"]) for entry in self.listing(artifact).values()]
         for digest in digests:
             _require(digest, self.objects.digest(_key(digest)))
+
+    def presigned(self, digest: str, seconds: int) -> str | None:
+        """Return a URL at which anybody may read a file for a time; ``None`` where the store cannot sign."""
+        if not isinstance(self.objects, S3Objects):
+            return None
+        return self.objects.presigned(_key(digest), seconds)
 
     def create_document(self, name: str, data: bytes) -> bool:
         """Write a document that must not exist yet; return whether this call wrote it."""

@@ -199,6 +199,11 @@ class S3Objects:
                 for item in page.get("Contents", []):
                     yield item["Key"].removeprefix(self.prefix)
 
+    def presigned(self, key: str, seconds: int) -> str:
+        """Return a URL at which anybody may read an object for a time, 7 days at most."""
+        parameters = {"Bucket": self.bucket, "Key": self.prefix + key}
+        return self.client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds)
+
     def _exists(self, key: str) -> bool:
         with self._asking("read", key):
             try:

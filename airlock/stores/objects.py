@@ -204,6 +204,16 @@ class S3Objects:
         parameters = {"Bucket": self.bucket, "Key": self.prefix + key}
         return self.client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds)
 
+    def folders(self) -> Iterator[str]:
+        """Yield what lies directly below the prefix and holds objects, each with a ``/`` at its end."""
+        with self._asking("list", ""):
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=self.prefix, Delimiter="/"
+            )
+            for page in pages:
+                for item in page.get("CommonPrefixes", []):
+                    yield item["Prefix"].removeprefix(self.prefix)
+
     def _exists(self, key: str) -> bool:
         with self._asking("read", key):
             try:

@@ -1,0 +1,111 @@
+"""A commit: the rows given are the newest version, whatever was there before."""
+
+from typing import TYPE_CHECKING, Any
+
+from airlock.errors import InfrastructureError, UserError
+from airlock.references import DatasetVersion
+from airlock.stores.datasets.history import (
+    Change,
+    Made,
+    digest_of,
+    environment,
+    own,
+    properties,
+    user,
+    version_of,
+)
+from airlock.stores.datasets.privacy import banned
+from airlock.stores.datasets.transactions import Conflict, Removal, publish, replace, retried
+from airlock.stores.datasets.writing import KEY, RowStream
+from airlock.stores.rows import ROW, SIZE, among, content_digest, fixed, key_hashes, require_keyed
+from airlock.stores.tables import Tables
+
+if TYPE_CHECKING:
+    import lance
+    import pyarrow as pa
+
+
+def commit(
+    tables: Tables, name: str, rows: "pa.Table | pa.RecordBatchReader", process: dict[str, Any]
+) -> tuple[DatasetVersion, Change]:
+    """Commit; see :meth:`airlock.stores.datasets.DatasetStore.commit`."""
+    import pyarrow as pa
+
+    require_keyed(rows.schema, KEY, f"The table for dataset {name}")
+    if isinstance(rows, pa.Table):
+        return retried(f"dataset {name}", lambda: _Commit(tables, name, rows.to_reader(), process).run())
+    try:
+        return _Commit(tables, name, rows, process).run()
+    except Conflict as error:  # a stream cannot be read again
+        raise InfrastructureError(
+            f"Another run wrote dataset {name} at the same time.", hint="Run the task again."
+        ) from error
+
+
+class _Commit:
+    def __init__(self, tables: Tables, name: str, rows: "pa.RecordBatchReader", process: dict[str, Any]) -> None:
+        self.tables, self.name, self.rows, self.process = tables, name, rows, process
+        self.latest = tables.open(name)
+        self.same = self.latest is not None and columns(self.latest.schema) == columns(rows.schema)
+        schema = self.latest.schema if self.latest is not None and self.same else rows.schema
+        self.schema = schema.remove(schema.get_field_index(ROW)) if ROW in schema.names else schema
+
+    def run(self) -> tuple[DatasetVersion, Change]:
+        import numpy as np
+
+        known = np.empty(0, dtype=f"S{SIZE}")
+        if self.latest is not None and self.same:
+            known = fixed(self.latest.to_table(columns=[ROW]).column(ROW), SIZE)
+            known.sort()
+        with RowStream(self.rows, self.schema, known, banned(self.tables, self.name)) as stream:
+            if self.latest is not None and self.same:
+                return self._merge(self.latest, stream)
+            return self._replace(stream)
+
+    def _replace(self, stream: RowStream) -> tuple[DatasetVersion, Change]:
+        """The first version, or one with other columns."""
+        new = stream.write(self.tables.path(self.name), "overwrite", self.tables.options)
+        if self.latest is not None and "@" in self.name:
+            raise UserError(
+                f"The branch {self.name} has other columns.", hint="Commit other columns to the dataset itself."
+            )
+        digest, _ = self._digest(stream)
+        removed = self.latest.count_rows() if self.latest else 0
+        change = Change(added=stream.written, removed=removed, forgotten=stream.forgotten)
+        written = replace(self.tables, self.name, new, stream.schema, self._properties(digest, change))
+        return version_of(self.name, written, digest), change
+
+    def _merge(self, latest: "lance.LanceDataset", stream: RowStream) -> tuple[DatasetVersion, Change]:
+        """Only what changed."""
+        new = stream.write(latest, "append", self.tables.options)
+        digest, keys = self._digest(stream)
+        if digest == digest_of(latest):
+            return version_of(self.name, latest, digest), Change(forgotten=stream.forgotten)
+        removal = Removal(latest, stream.known[~stream.kept])
+        changed = int(among(key_hashes(removal.keys), keys)[0].sum())
+        change = Change(
+            added=stream.written - changed,
+            changed=changed,
+            removed=len(removal.keys) - changed,
+            forgotten=stream.forgotten,
+        )
+        written = publish(latest, new, self._properties(digest, change), removal)
+        return version_of(self.name, written, digest), change
+
+    def _digest(self, stream: RowStream) -> tuple[str, Any]:
+        keys, rows = stream.keys(), stream.rows()
+        if not len(rows):
+            raise UserError(
+                f"The table for dataset {self.name} has no rows.",
+                hint="Check the source and why its samples were dropped.",
+            )
+        return content_digest(self.schema.names, rows), keys
+
+    def _properties(self, digest: str, change: Change) -> dict[str, str]:
+        made = Made(kind="commit", who=user(), environment=environment(), change=change)
+        return properties(digest, self.process, made)
+
+
+def columns(schema: "pa.Schema") -> dict[str, str]:
+    """Return name and type of the columns that are the dataset's own."""
+    return {name: str(schema.field(name).type) for name in own(schema)}

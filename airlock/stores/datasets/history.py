@@ -1,0 +1,166 @@
+"""What is kept with every version: its digest, what it changed, who made it, when and by which process."""
+
+import getpass
+import json
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from airlock.digests import canonical, short
+from airlock.errors import IntegrityError
+from airlock.references import DatasetVersion
+from airlock.stores.rows import ROW, SIZE, content_digest, fixed
+
+if TYPE_CHECKING:
+    import lance
+    import pyarrow as pa
+
+DIGEST, PROCESS, MADE = "airlock.digest", "airlock.process", "airlock.made"
+HINT = "Run the version step again with cache=False."
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What a version changed, in samples.
+
+    :param forgotten: samples that were left out because they had been deleted for privacy.
+    """
+
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    forgotten: int = 0
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """How a version came to be.
+
+    :param kind: ``commit``, ``append``, ``merge`` or ``forget``.
+    :param batch: digest of the batch that was appended.
+    """
+
+    kind: str
+    who: str
+    environment: dict[str, str] = {}
+    change: Change = Change()
+    batch: str = ""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a dataset's history.
+
+    :param created: seconds since the epoch.
+    """
+
+    version: DatasetVersion
+    created: float
+    made: Made
+    process: dict[str, Any] = {}
+    tags: list[str] = []
+
+
+def user() -> str:
+    """Return who runs this process: ``AIRLOCK_USER``, or the operating system's name."""
+    if name := os.environ.get("AIRLOCK_USER"):
+        return name
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())
+
+
+def environment() -> dict[str, str]:
+    """Return the versions of what wrote the files."""
+    import platform
+    from importlib.metadata import version
+
+    return {"python": platform.python_version()} | {name: version(name) for name in ("pyarrow", "pylance")}
+
+
+def properties(digest: str, process: dict[str, Any], made: Made) -> dict[str, str]:
+    """Return what is written into a version's transaction."""
+    return {DIGEST: digest, PROCESS: canonical(process).decode(), MADE: msgspec.json.encode(made).decode()}
+
+
+def recorded(data: "lance.LanceDataset") -> dict[str, str]:
+    """Return what was written into an opened version's transaction; nothing when others than Airlock made it."""
+    transaction = data.read_transaction(data.version)
+    return dict(transaction.transaction_properties or {}) if transaction else {}
+
+
+def process_of(data: "lance.LanceDataset") -> dict[str, Any]:
+    """Return what the maker of an opened version said made it."""
+    found: dict[str, Any] = json.loads(recorded(data).get(PROCESS, "{}"))
+    return found
+
+
+def made(data: "lance.LanceDataset") -> Made:
+    """Return how an opened version came to be."""
+    return msgspec.json.decode(recorded(data).get(MADE, '{"kind":"commit","who":""}'), type=Made)
+
+
+def digest_of(data: "lance.LanceDataset") -> str:
+    """Return an opened version's digest: the one it was written with, or that of its rows."""
+    return recorded(data).get(DIGEST) or computed(data)
+
+
+def computed(data: "lance.LanceDataset") -> str:
+    """Return the digest that an opened version's row digests add up to; no content is read."""
+    if ROW not in data.schema.names:
+        raise IntegrityError(
+            f"The table {data.uri} was not written by Airlock: its rows have no digests.",
+            hint="Ingest it, for example from Parquet.",
+        )
+    return content_digest(own(data.schema), fixed(data.to_table(columns=[ROW]).column(ROW), SIZE))
+
+
+def own(schema: "pa.Schema") -> list[str]:
+    """Return the columns that are the dataset's, not Airlock's."""
+    return [name for name in schema.names if name != ROW]
+
+
+def version_of(name: str, data: "lance.LanceDataset", digest: str = "") -> DatasetVersion:
+    """Return the reference to an opened version."""
+    return DatasetVersion(name=name, version=data.version, digest=digest or digest_of(data), rows=data.count_rows())
+
+
+def title(version: DatasetVersion) -> str:
+    """Name a version in a message."""
+    return f"dataset {version.name} version {version.version} ({short(version.digest)})"
+
+
+def log(name: str, opened: "Iterable[lance.LanceDataset]") -> list[Entry]:
+    """Return what is known about opened versions, newest first."""
+    entries = []
+    tags: dict[int, list[str]] | None = None
+    for data in opened:
+        if tags is None:
+            tags = tags_of(data, name)
+        entries.append(
+            Entry(
+                version=version_of(name, data),
+                created=created(data),
+                made=made(data),
+                process=process_of(data),
+                tags=tags.get(data.version, []),
+            )
+        )
+    return entries[::-1]
+
+
+def tags_of(data: "lance.LanceDataset", name: str) -> dict[int, list[str]]:
+    """Return the tags of a dataset's or branch's versions, by number."""
+    branch = name.partition("@")[2] or None
+    found: dict[int, list[str]] = {}
+    for tag, entry in sorted(data.tags.list().items()):
+        if entry["branch"] == branch:
+            found.setdefault(entry["version"], []).append(tag)
+    return found
+
+
+def created(data: "lance.LanceDataset") -> float:
+    """Return when an opened version was made, in seconds since the epoch."""
+    entry = next(entry for entry in data.versions() if entry["version"] == data.version)
+    moment: float = entry["timestamp"].timestamp()
+    return moment

@@ -14,6 +14,7 @@ def get_provider_info() -> dict[str, Any]:
         "versions": [__version__],
         "connection-types": [
             _connection("artifacts", "artifacts.ArtifactsHook", "Artifact store", "s3://bucket/prefix"),
+            _connection("sealed", "sealed.SealedHook", "Sealed store of test data", "s3://bucket/prefix"),
             _connection(
                 "database",
                 "database.DatabaseHook",
@@ -23,6 +24,7 @@ def get_provider_info() -> dict[str, Any]:
             ),
             _connection("tracking", "tracking.TrackingHook", "MLflow tracking server", "https://mlflow.example.org"),
             _connection("serving", "serving.ServingHook", "Model server", "https://models.example.org"),
+            _label_studio(),
         ],
         "extra-links": ["airlock.operators.links.StepLink"],
     }
@@ -41,3 +43,11 @@ def _connection(kind: str, hook: str, title: str, example: str, *, secret: bool 
         },
         "conn-fields": {"uri": {"label": "URI", "schema": form | ({"format": "password"} if secret else {})}},
     }
+
+
+def _label_studio() -> dict[str, Any]:
+    """The access token is the connection's password: Airflow masks it in logs and encrypts it."""
+    made = _connection("label_studio", "label_studio.LabelStudioHook", "Label Studio", "https://labels.example.org")
+    made["ui-field-behaviour"]["hidden-fields"].remove("password")
+    made["ui-field-behaviour"]["relabeling"] = {"password": "Access token"}
+    return made

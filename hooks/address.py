@@ -1,6 +1,6 @@
 """What Airlock's hooks share: an address, from an Airflow connection when one is named, else from the settings."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
 from airflow.sdk import BaseHook
@@ -27,7 +27,11 @@ class AddressHook(BaseHook):
         """URI of the store or service."""
         if self.conn_id is None:
             return str(getattr(settings(), self.setting))
-        connection = self.get_connection(self.conn_id)
+        return self.address_of(self.get_connection(self.conn_id))
+
+    @staticmethod
+    def address_of(connection: Any) -> str:
+        """URI that a connection holds."""
         return str(connection.extra_dejson.get("uri") or readable(connection.get_uri()))
 
 

@@ -36,4 +36,5 @@ def artifact_url(target: str) -> str:
 MLFLOW_RUN = StepLink(name="MLflow run")
 REPORT = StepLink(name="Report")
 MANIFEST = StepLink(name="Manifest")
+LABELLING = StepLink(name="Labelling project")
 ENDPOINT = StepLink(name="Endpoint")

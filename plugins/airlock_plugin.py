@@ -4,7 +4,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from airlock.operators.links import ENDPOINT, MANIFEST, MLFLOW_RUN, REPORT
+from airlock.operators.links import ENDPOINT, LABELLING, MANIFEST, MLFLOW_RUN, REPORT
 from airlock.plugins.console.app import console
 from airlock.plugins.guard import GateGuard
 
@@ -25,4 +25,4 @@ class AirlockPlugin(AirflowPlugin):
         {"name": "Gates", "href": "airlock/gates", "url_route": "gates", "destination": "nav", "icon": ICON},
         {"name": "Gate", "href": PLACE, "url_route": "gate", "destination": "task_instance", "icon": ICON},
     ]
-    operator_extra_links: list[Any] = [MLFLOW_RUN, REPORT, MANIFEST, ENDPOINT]
+    operator_extra_links: list[Any] = [MLFLOW_RUN, REPORT, MANIFEST, ENDPOINT, LABELLING]

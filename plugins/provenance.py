@@ -40,7 +40,7 @@ def people_of(book: Book, request: GateRequest) -> dict[Part, list[str]]:
     return {
         "submitter": sorted(starters.of(request.manifest)),
         "trainer": sorted({name for digest in trained for name in starters.of(digest)}),
-        "labeler": labels.annotators(data.labels.dataset) if data else [],
+        "labeler": labels.people(data.labels.dataset) if data else [],
     }
 
 

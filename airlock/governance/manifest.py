@@ -1,7 +1,8 @@
 """Manifests: one document that ties everything a decision is about. Its sha256 is what gates approve.
 
-A *data* manifest names a dataset version, a *candidate* a model trained on one, a *release* a package made from a
-candidate. Each names its parent by digest, so that from what serves the whole chain can be walked back.
+A *labelling* manifest names what people are asked about a dataset version. A *data* manifest names a dataset version
+and its labels, a *candidate* a model trained on one, a *release* a package made from a candidate. Each of these names
+its parent by digest, so that from what serves the whole chain can be walked back.
 """
 
 from typing import Any, ClassVar, TypeVar
@@ -54,6 +55,26 @@ class DataManifest(Manifest, frozen=True, tag="data"):
     index: Artifact | None = None
 
 
+class LabellingManifest(Manifest, frozen=True, tag="labelling"):
+    """What the labelling gate releases to labelers: exactly these samples, with exactly this question.
+
+    :param batch: the chosen samples, JSON Lines of :class:`airlock.labeling.tasks.Chosen`.
+    :param samples: how many.
+    :param config: Label Studio's label config, XML; its digest says what is asked.
+    :param overlap: different people asked about each sample.
+    :param instructions: what labelers read first.
+    :param strategy: how the batch was chosen.
+    """
+
+    dataset: DatasetVersion
+    batch: Artifact
+    samples: int
+    config: Artifact
+    overlap: int
+    instructions: str = ""
+    strategy: str = ""
+
+
 class CandidateManifest(Manifest, frozen=True, tag="candidate"):
     """What the model gate approves.
 
@@ -98,8 +119,8 @@ class ReleaseManifest(Manifest, frozen=True, tag="release"):
     metrics: dict[str, float]
 
 
-AnyManifest = DataManifest | CandidateManifest | ReleaseManifest
-Kind = TypeVar("Kind", DataManifest, CandidateManifest, ReleaseManifest)
+AnyManifest = DataManifest | LabellingManifest | CandidateManifest | ReleaseManifest
+Kind = TypeVar("Kind", DataManifest, LabellingManifest, CandidateManifest, ReleaseManifest)
 
 
 def put(store: ArtifactStore, manifest: AnyManifest) -> Artifact:

@@ -96,7 +96,7 @@ def read_config(xml: str, classes: list[str]) -> LabelConfig:
     except ElementTree.ParseError as error:
         raise UserError(f"The label config is not XML: {error}.", hint=HINT) from error
     shown, control = _only(root, tuple(TAGS)), _only(root, ("Choices",))
-    found = tuple(item.get("alias") or item.get("value", "") for item in control.iter("Choice"))
+    found = tuple(str(item.get("alias") or item.get("value", "")) for item in control.iter("Choice"))
     _check(control, shown, found, classes)
     return LabelConfig(
         xml=xml,

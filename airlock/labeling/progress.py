@@ -33,34 +33,32 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         people = ", ".join(f"{name}: {count}" for name, count in sorted(self.annotators.items()))
         gone = f", {self.deleted} deleted" if self.deleted else ""
-        return (
-            f"{self.complete} of {self.asked} samples complete, {self.skipped} skipped{gone} ({people or 'nobody yet'})"
-        )
+        done = f"{self.complete} of {self.asked} samples complete, {self.skipped} skipped{gone}"
+        return f"{done} ({people or 'nobody yet'})"
 
 
-def count(tasks: list[Task], asked: int, overlap: int, people: dict[int, str], only: str = "") -> Progress:
+def count(tasks: list[Task], wanted: Collection[str], overlap: int, people: dict[int, str], only: str = "") -> Progress:
     """Count different annotators of each sample who did not skip it.
 
     :param tasks: a snapshot.
-    :param asked: number of samples handed off.
+    :param wanted: ids of the samples handed off.
     :param only: e-mail address of who alone is asked.
     """
     samples: dict[str, set[str]] = {}
     skipped = 0
-    for task in tasks:
-        by = samples.setdefault(str(task.get("data", {}).get(SAMPLE_ID)), set())
+    for task in (task for task in tasks if task.get("data", {}).get(SAMPLE_ID) in wanted):
+        by = samples.setdefault(task["data"][SAMPLE_ID], set())
         for annotation in task.get("annotations") or []:
             author = people.get(annotation.get("completed_by"), str(annotation.get("completed_by")))
-            if annotation.get("was_cancelled"):
-                skipped += 1
-            elif not only or author == only:
+            skipped += bool(annotation.get("was_cancelled"))
+            if not annotation.get("was_cancelled") and only in ("", author):
                 by.add(author)
     return Progress(
-        asked=asked,
+        asked=len(wanted),
         complete=sum(len(by) >= overlap for by in samples.values()),
         answers=sum(min(len(by), overlap) for by in samples.values()),
         skipped=skipped,
-        deleted=max(asked - len(samples), 0),
+        deleted=len(wanted) - len(samples),
         annotators=_by_annotator(samples.values()),
     )
 

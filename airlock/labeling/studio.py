@@ -54,7 +54,7 @@ class Studio:
     def _client(self) -> "LabelStudio":
         from label_studio_sdk import LabelStudio
 
-        return LabelStudio(base_url=self.url, api_key=self._token, timeout=SECONDS)
+        return LabelStudio(base_url=self.url, api_key=self._token, timeout=SECONDS)  # type: ignore[no-untyped-call]
 
     def create(self, title: str, config: str, overlap: int, description: str, instructions: str) -> Project:
         """Make a project."""
@@ -70,7 +70,7 @@ class Studio:
                 expert_instruction=instructions,
                 show_instruction=bool(instructions),
             )
-        return self.project(made.id)
+        return self.project(int(made.id or 0))
 
     def project(self, project: int) -> Project:
         """Return a project.
@@ -96,9 +96,8 @@ class Studio:
         """Add tasks, in requests of a size that a server answers in seconds; return how many."""
         for start in range(0, len(tasks), CHUNK):
             with self._asking(f"add tasks to project {project}"):
-                self._client.projects.import_tasks(
-                    project, request=tasks[start : start + CHUNK], commit_to_project=True
-                )
+                part: Any = tasks[start : start + CHUNK]  # plain dicts, which the SDK takes as they are
+                self._client.projects.import_tasks(project, request=part, commit_to_project=True)
         return len(tasks)
 
     def snapshot(self, project: int) -> list[Task]:
@@ -129,7 +128,7 @@ class Studio:
             self._client.webhooks.create(
                 url=url,
                 project=project,
-                actions=WAKING,  # type: ignore[arg-type]  # the SDK's own literals
+                actions=WAKING,
                 send_payload=True,
                 send_for_all_actions=False,
                 headers={SECRET_HEADER: secret},

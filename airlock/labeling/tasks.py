@@ -81,7 +81,7 @@ def contents(datasets: "DatasetStore", dataset: "DatasetVersion", wanted: list[s
 def task_of(chosen: Chosen, content: bytes, config: LabelConfig, shown: "Shown") -> dict[str, Any]:
     """Return the task of a sample. Its source is left out: a path often gives the answer away."""
     data = {SAMPLE_ID: chosen.sample_id, config.field: shown.value(chosen.sample_id, content, config)}
-    task: dict[str, Any] = {"data": data}
+    task: dict[str, Any] = {"data": data, "meta": {"why": chosen.why}}
     if chosen.label in config.classes:
         prediction: dict[str, Any] = {"model_version": chosen.model, "result": config.result(str(chosen.label))}
         task["predictions"] = [prediction | ({"score": chosen.confidence} if chosen.confidence is not None else {})]

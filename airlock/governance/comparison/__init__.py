@@ -20,7 +20,7 @@ from airlock.governance.comparison.parts import (
     Relabelled,
     Shrunk,
 )
-from airlock.governance.manifest import CandidateManifest, DataManifest, ReleaseManifest, load_any
+from airlock.governance.manifest import CandidateManifest, DataManifest, LabellingManifest, ReleaseManifest, load_any
 from airlock.stores.artifacts import ArtifactStore
 
 __all__ = [
@@ -59,6 +59,7 @@ def compare(store: ArtifactStore, manifest_digest: str, champion_digest: str) ->
 
 _KINDS: dict[type, tuple[Kind, Any]] = {
     DataManifest: ("data", kinds.data),
+    LabellingManifest: ("labelling", kinds.labelling),
     CandidateManifest: ("candidate", kinds.candidate),
     ReleaseManifest: ("release", kinds.release),
 }

@@ -5,12 +5,13 @@ from typing import TypeVar
 
 import msgspec
 
+from airlock.digests import short
 from airlock.errors import IntegrityError
 from airlock.governance.comparison.changes import changes, code_of, data_changes, parameters_of
 from airlock.governance.comparison.pairing import Answered, pair
 from airlock.governance.comparison.parts import ClassRow, Comparison, Link, Metric, Paired, Shrunk
 from airlock.governance.evaluations import ClassFigures, Compression, Evaluation, Interval
-from airlock.governance.manifest import CandidateManifest, DataManifest, ReleaseManifest
+from airlock.governance.manifest import CandidateManifest, DataManifest, LabellingManifest, ReleaseManifest
 from airlock.references import Artifact
 from airlock.stores.artifacts import ArtifactStore
 
@@ -21,6 +22,23 @@ def data(store: ArtifactStore, base: Comparison, now: DataManifest, before: Data
     """Compare data."""
     links = [Link(title="Validation report", artifact=now.report), Link(title="Dropped samples", artifact=now.dropped)]
     return msgspec.structs.replace(base, data=data_changes(store, now, before), links=links)
+
+
+def labelling(
+    store: ArtifactStore, base: Comparison, now: LabellingManifest, before: LabellingManifest | None
+) -> Comparison:
+    """Say what people are asked; nothing that serves has such a manifest."""
+    del store, before
+    asked = {
+        "dataset": f"{now.dataset.name} v{now.dataset.version} {short(now.dataset.digest)}",
+        "samples": f"{now.samples:,} of {now.dataset.rows:,}",
+        "people for each sample": str(now.overlap),
+        "classes": ", ".join(now.classes),
+        "chosen by": now.strategy or "hand",
+        "instructions": now.instructions or "none",
+    }
+    links = [Link(title="Samples", artifact=now.batch), Link(title="Label config", artifact=now.config)]
+    return msgspec.structs.replace(base, all_parameters=asked, links=links)
 
 
 def candidate(

@@ -11,7 +11,7 @@ import msgspec
 from airlock.governance.evaluations import Interval
 from airlock.references import Artifact, DatasetVersion, LabelSet
 
-Kind = Literal["data", "candidate", "release"]
+Kind = Literal["data", "labelling", "candidate", "release"]
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,7 +154,8 @@ class Comparison(Part, frozen=True, kw_only=True):
     :param metrics: the manifest's figures; sizes and times too.
     :param classes: the weakest recall first.
     :param paired: ``None`` where either evaluation does not say what was answered to which sample.
-    :param parameters: what changed, the seed too; ``all_parameters`` as they are now, as JSON by name.
+    :param parameters: what changed, the seed too; ``all_parameters`` as they are now, as JSON by name; of a
+        labelling manifest, what people are asked.
     :param data: of a data manifest.
     :param compression: of a release manifest.
     :param parent: the same comparison of what this grew from: a release's candidate, a candidate's data.

@@ -43,6 +43,16 @@ def data(compared: Comparison, links: str) -> list[str]:
     ]
 
 
+def labelling(compared: Comparison, links: str) -> list[str]:
+    """What people are asked, about how much."""
+    samples, config = (each.artifact.digest for each in compared.links)
+    rows = [[name, code(value, PARAMETERS)] for name, value in compared.all_parameters.items()]
+    return [
+        table(["labelers get", "this"], rows),
+        f"Exactly {link(links, 'these samples', samples)}, asked with {link(links, 'this label config', config)}.",
+    ]
+
+
 def candidate(compared: Comparison, links: str) -> list[str]:
     """Figures, flips, weakest classes, and what it was made from."""
     picture, evaluation = (each.artifact.digest for each in compared.links)
@@ -126,6 +136,7 @@ def _document(parameters: dict[str, str]) -> str:
 
 SECTIONS: dict[str, Callable[[Comparison, str], list[str]]] = {
     "data": data,
+    "labelling": labelling,
     "candidate": candidate,
     "release": release,
 }

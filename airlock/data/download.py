@@ -18,7 +18,7 @@ Report = Callable[[int, int, str], None]
 TIMEOUT = httpx.Timeout(60, connect=20)
 CHUNK = 1 << 20
 REDIRECTS = 10
-# A busy or restarting server answers these, or one whose file shrank (416); any other error status will not go away by itself.
+# A busy or restarting server answers these, or one whose file shrank (416); the others will not go away by themselves.
 RETRY = {408, 416, 425, 429, 500, 502, 503, 504}
 
 

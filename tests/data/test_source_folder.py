@@ -115,7 +115,7 @@ def test_file_without_read_permission(ingest, tmp_path):
 def test_source_that_is_declared_wrong(source, part):
     with pytest.raises(UserError, match=part) as caught:
         parse_source(source)
-    assert "folder, zip, idx, sklearn" in caught.value.hint
+    assert "folder, zip, tar" in caught.value.hint
 
 
 def test_negative_limit(ingest, tmp_path: Path):

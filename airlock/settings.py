@@ -12,6 +12,9 @@ import msgspec
 
 from airlock.errors import UserError
 
+REFUSED = "refused"
+"""In place of the address of a store that a process may not open."""
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Addresses of the stores and services.
@@ -19,6 +22,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     :param home: folder of the embedded stack's state.
     :param artifacts: URI of the artifact store, ``file:///…`` or ``s3://bucket/prefix``.
     :param datasets: URI of the folder that holds the Lance tables.
+    :param sealed: URI of the store for what could give away test data; only steps that declare it are told.
     :param database: PostgreSQL DSN of Airlock's own database, as the application's role.
     :param tracking: URL of the MLflow tracking server.
     :param airflow: URL of Airflow's API server.
@@ -27,12 +31,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     :param people: JSON file with name to roles of everybody who can sign in, kept by the API server.
     :param roster: JSON file with name to roles; when set, nobody has a role at a gate that it does not name too.
     :param notify: URL that is told about gates that wait too long; empty for the log only.
+    :param label_studio: URL of the Label Studio server; empty when there is none.
+    :param label_studio_token: access token for it, personal or legacy.
+    :param label_studio_secret: what its webhooks must carry; empty for no webhooks.
     :param profiles: JSON file with the compute profiles; empty for the built-in ones.
     """
 
     home: str
     artifacts: str = ""
     datasets: str = ""
+    sealed: str = ""
     database: str = ""
     tracking: str = "http://127.0.0.1:8281"
     airflow: str = "http://127.0.0.1:8280"
@@ -41,6 +49,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     people: str = ""
     roster: str = ""
     notify: str = ""
+    label_studio: str = ""
+    label_studio_token: str = ""
+    label_studio_secret: str = ""
     profiles: str = ""
 
     def environment(self) -> dict[str, str]:
@@ -56,6 +67,7 @@ def load_settings(environ: dict[str, str] | None = None) -> Settings:
         "home": str(home),
         "artifacts": (home / "artifacts").as_uri(),
         "datasets": (home / "datasets").as_uri(),
+        "sealed": (home / "sealed").as_uri(),
         "public_keys": str(home / "keys" / "public"),
         "people": str(home / "people.json"),
     }

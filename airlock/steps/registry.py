@@ -7,11 +7,17 @@ from airlock.errors import UserError
 
 STEPS = (
     "ingest",
+    "stream",
     "clean",
     "version",
     "validate",
     "split",
     "data_manifest",
+    "choose_batch",
+    "labelling_manifest",
+    "hand_off",
+    "pull_labels",
+    "adjudicate",
     "transform",
     "train",
     "evaluate",
@@ -42,3 +48,8 @@ def module_name(step: str) -> str:
 def load_step(step: str) -> ModuleType:
     """Import a step's module; it has ``Inputs``, ``Outputs``, ``ENVIRONMENT`` and ``run(inputs, context)``."""
     return importlib.import_module(module_name(step))
+
+
+def is_sealed(step: str) -> bool:
+    """Say whether a step declares ``SEALED = True``: that it needs test samples, which no other step may see."""
+    return bool(getattr(load_step(step), "SEALED", False))

@@ -61,7 +61,7 @@ class PodPlace:
             image=chosen.image,
             cmds=["python", "-u", "-m", "airlock.steps"],
             arguments=[self.step, "--spec", document],
-            env_vars=pod_environment() | chosen.environment,
+            env_vars=pod_environment(self.step) | chosen.environment,
             labels={"airlock/step": self.step},
             container_resources=k8s.V1ResourceRequirements(requests=chosen.resources, limits=chosen.resources),
             node_selector=chosen.node_selector,
@@ -94,9 +94,9 @@ def shared_memory(chosen: Profile) -> dict[str, Any]:
     }
 
 
-def pod_environment() -> dict[str, str]:
+def pod_environment(step: str) -> dict[str, str]:
     """What a pod is told: where the stores are, and how to reach S3. Nothing else of the worker's environment."""
-    told = {name: value for name, value in step_environment().items() if name.startswith(("AIRLOCK_", "AWS_"))}
+    told = {name: value for name, value in step_environment(step).items() if name.startswith(("AIRLOCK_", "AWS_"))}
     return {name: value for name, value in told.items() if name not in OF_THE_WORKER}
 
 

@@ -25,7 +25,7 @@ class SubprocessPlace:
     def run_step(self, context: "Context", document: str) -> str:
         """Run ``airlock.steps`` and pass its lines on; return how it ended."""
         arguments = [self.step, "--spec", document]
-        self._process = start_step(settings().home, arguments, step_environment())
+        self._process = start_step(settings().home, arguments, step_environment(self.step) | self.secrets())  # type: ignore[attr-defined]
         for line in self._process.lines():
             self.on_line(context, line)
         return _ending(self._process.wait())

@@ -10,12 +10,13 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airlock.errors import AirlockError, InfrastructureError
+from airlock.hooks.sealed import resolved_settings
 from airlock.operators.outputs import NamedOutputs
 from airlock.operators.summary import headline, summary
-from airlock.settings import settings
 from airlock.steps.cache import Lookup, StepCache, key_of
 from airlock.steps.contract import Result, RunInfo, Spec, decode_result
-from airlock.stores.artifacts import ArtifactStore, open_artifacts
+from airlock.stores.artifacts import ArtifactStore
+from airlock.stores.layers import open_layers
 from airlock.stores.verification import Verifier
 
 if TYPE_CHECKING:
@@ -50,11 +51,11 @@ class StepOperator(NamedOutputs, BaseOperator):
 
     @cached_property
     def artifacts(self) -> ArtifactStore:
-        return open_artifacts(settings().artifacts)
+        return open_layers(resolved_settings())
 
     @cached_property
     def step_cache(self) -> StepCache:
-        return StepCache(self.artifacts, Verifier(settings()))
+        return StepCache(self.artifacts, Verifier(resolved_settings()))
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -64,6 +65,10 @@ class StepOperator(NamedOutputs, BaseOperator):
             if values[name] is not None:
                 values[name] = msgspec.to_builtins(self.artifacts.put_file(Path(values[name]), "text/plain"))
         return values
+
+    def secrets(self) -> dict[str, str]:
+        """Variables that only this step is given, for example an access token: never part of its spec."""
+        return {}
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Reuse a verified result or run the step; return its outputs."""

@@ -8,10 +8,11 @@ import typer
 from airlock.commands.output import console, plain, seconds_of, when
 from airlock.digests import short
 from airlock.governance.history import Asked, History, Served
-from airlock.governance.manifest import AnyManifest, CandidateManifest, DataManifest, chain
+from airlock.governance.manifest import AnyManifest, CandidateManifest, DataManifest, LabellingManifest, chain
 from airlock.settings import settings
-from airlock.stores.artifacts import ArtifactStore, open_artifacts
+from airlock.stores.artifacts import ArtifactStore
 from airlock.stores.database import open_database
+from airlock.stores.layers import open_layers
 from airlock.stores.ledger import Ledger, Record
 
 app = typer.Typer(no_args_is_help=True, help="What the verified ledger says about the past.")
@@ -82,6 +83,8 @@ def _content(about: AnyManifest) -> str:
     if isinstance(about, DataManifest | CandidateManifest):
         data = f"{about.dataset.name} v{about.dataset.version} {about.dataset.digest}"
         return f"dataset {data}, labels {about.labels.digest}"
+    if isinstance(about, LabellingManifest):
+        return f"{about.samples} samples of {about.dataset.name} v{about.dataset.version} {about.dataset.digest}"
     return f"package {about.package.digest}, candidate {short(about.candidate)}"
 
 
@@ -94,4 +97,4 @@ def _history() -> History:
 
 
 def _store() -> ArtifactStore:
-    return open_artifacts(settings().artifacts)
+    return open_layers(settings())

@@ -1,7 +1,6 @@
 """From an approved candidate to the parts of its package: which samples, which input, which words."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -13,9 +12,7 @@ from airlock.deployment.package import Package
 from airlock.deployment.served import ServedModel
 from airlock.errors import IntegrityError, UserError
 from airlock.governance.manifest import CandidateManifest
-from airlock.model.tensors import Split, load_split
-from airlock.references import Artifact
-from airlock.stores.artifacts import ArtifactStore, safe_relative
+from airlock.model.tensors import Split
 
 if TYPE_CHECKING:
     from airlock.stores.datasets import DatasetStore
@@ -94,13 +91,3 @@ def require_same_tensors(package: Package, chosen: Iterable[Chosen]) -> None:
                 f"Sample {item.sample_id} becomes another tensor when it is served than when it was trained on.",
                 hint="transform.py must depend on the image alone, and the images must have the mode it expects.",
             )
-
-
-def fetch_test_split(artifacts: ArtifactStore, tensors: Artifact, folder: Path) -> Split:
-    """Open the test split of a tree of tensors; the far larger training split stays in the store."""
-    folder.mkdir()
-    for name, entry in artifacts.listing(tensors).items():
-        if name.startswith("test_"):
-            part = Artifact(digest=str(entry["digest"]), size=int(entry["size"]))
-            artifacts.fetch(part, folder / safe_relative(name))
-    return load_split(folder, "test")

@@ -1,4 +1,4 @@
-"""A transform's result on disk: ``{train,validation,test}_{x,y,ids}.npy``.
+"""A transform's result on disk: ``{train,validation,test}_{x,y,ids}.npy``, and ``origin.json``.
 
 x: ``uint8 [N, height, width, channels]``; y: ``int64 [N]``, the class's place in the manifest; ids: ``S64 [N]``,
 the sample ids. Plain ``.npy`` files need no library of ours to be read, and open without being copied.
@@ -7,9 +7,11 @@ the sample ids. Plain ``.npy`` files need no library of ours to be read, and ope
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import numpy as np
 
 from airlock.errors import UserError
+from airlock.references import Artifact
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +25,37 @@ class Split(NamedTuple):
     x: "NDArray[np.uint8]"
     y: "NDArray[np.int64]"
     ids: "NDArray[np.bytes_]"
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """What tensors were made from, so that test samples can be put through the same.
+
+    :param manifest: the data manifest.
+    :param code: the use case's ``transform.py``.
+    :param shape: height, width, channels.
+    """
+
+    manifest: Artifact
+    code: Artifact
+    shape: tuple[int, int, int]
+
+
+def save_origin(folder: Path, origin: Origin) -> None:
+    """Write ``origin.json``."""
+    (folder / "origin.json").write_bytes(msgspec.json.encode(origin))
+
+
+def load_origin(folder: Path) -> Origin:
+    """Read ``origin.json``.
+
+    :raises UserError: there is none.
+    """
+    try:
+        return msgspec.json.decode((folder / "origin.json").read_bytes(), type=Origin)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise UserError(
+            f"The tensors do not say what they were made from: {error}.", hint="Pass the output of the transform step."
+        ) from error
 
 
 def save_split(folder: Path, name: str, split: Split) -> None:

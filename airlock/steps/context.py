@@ -1,14 +1,21 @@
-"""What a running step may use: the stores, a working folder, and ways to say how it goes."""
+"""What a running step may use: the stores, a working folder, and ways to say how it goes.
+
+The sealed store and the datasets hold test samples: only a step whose module says ``SEALED = True`` is given them.
+"""
 
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from airlock import progress
+from airlock.errors import NotApproved
 from airlock.references import Artifact
-from airlock.settings import Settings
+from airlock.settings import REFUSED, Settings
 from airlock.steps.contract import RunInfo
-from airlock.stores.artifacts import ArtifactStore, open_artifacts
+from airlock.stores.artifacts import ArtifactStore
+from airlock.stores.layers import HINT, open_layers, open_sealed
 
 if TYPE_CHECKING:
     from airlock.stores.database import Database
@@ -32,12 +39,28 @@ class StepContext:
 
     @cached_property
     def artifacts(self) -> ArtifactStore:
-        return open_artifacts(self.settings.artifacts)
+        return open_layers(self.settings)
+
+    @cached_property
+    def sealed(self) -> ArtifactStore:
+        """The store for what could give away test data.
+
+        :raises NotApproved: the step does not declare that it needs it.
+        """
+        return open_sealed(self.settings)
 
     @cached_property
     def datasets(self) -> "DatasetStore":
+        """The datasets, test samples included.
+
+        :raises NotApproved: the step does not declare that it needs them.
+        """
         from airlock.stores.datasets import open_datasets
 
+        if self.settings.datasets == REFUSED:
+            raise NotApproved(
+                f"The step {self.run.task!r} may not open the datasets: they hold the sealed test samples.", hint=HINT
+            )
         return open_datasets(self.settings.datasets)
 
     @cached_property
@@ -61,3 +84,8 @@ class StepContext:
     def link(self, label: str, target: str) -> None:
         """Leave a link: a URL, or the digest of a page in the artifact store."""
         self.links[label] = target
+
+
+def narrowed(settings: Settings) -> Settings:
+    """Return settings for steps that may not see test samples."""
+    return msgspec.structs.replace(settings, sealed=REFUSED, datasets=REFUSED)

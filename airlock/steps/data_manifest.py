@@ -8,6 +8,7 @@ from airlock.references import Artifact, DatasetVersion, LabelSet
 from airlock.steps.context import StepContext
 
 ENVIRONMENT = ("pyarrow", "pylance")
+SEALED = True
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from airlock.governance.manifest import CandidateManifest
     from airlock.model.measurement import Comparison
 
-ENVIRONMENT = ("ai-edge-litert", "numpy", "pillow")
+ENVIRONMENT = ("ai-edge-litert", "numpy", "pillow", "pyarrow", "pylance")
+SEALED = True  # a package shows one test sample of each class
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,9 +69,10 @@ def _build(inputs: Inputs, candidate: "CandidateManifest", context: StepContext)
     from airlock.deployment import packaging
     from airlock.deployment.building import Parts, build_package
     from airlock.deployment.config import Licences
+    from airlock.steps.held_out import test_split
 
     store = context.artifacts
-    test = packaging.fetch_test_split(store, candidate.tensors, context.workdir / "tensors")
+    test = test_split(context, candidate.tensors)
     chosen = packaging.choose(test, candidate.classes)
     context.progress(1, 3, "part")
     licences = msgspec.convert(inputs.licences, Licences)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from airlock.model.registry import RunFacts
 
 ENVIRONMENT = ()
+SEALED = True
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

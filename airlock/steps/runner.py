@@ -12,9 +12,9 @@ import msgspec
 from airlock.errors import AirlockError, UserError
 from airlock.settings import Settings
 from airlock.steps.cache import environment
-from airlock.steps.context import StepContext
+from airlock.steps.context import StepContext, narrowed
 from airlock.steps.contract import Failure, Result, Spec
-from airlock.steps.registry import load_step
+from airlock.steps.registry import is_sealed, load_step
 from airlock.stores.verification import Verifier
 
 
@@ -22,8 +22,8 @@ def run_spec(spec: Spec, settings: Settings) -> Result:
     """Run a step and write its result once, after every output was verified; a failure is a result too."""
     started = time.time()
     with tempfile.TemporaryDirectory(prefix=f"airlock-{spec.step}-") as workdir:
-        context = StepContext(settings, spec.run, Path(workdir))
-        result = _attempt(spec, context, started)
+        context = StepContext(narrowed(settings), spec.run, Path(workdir))
+        result = _attempt(spec, context, settings, started)
     # After the working folder is gone: a step that filled the disk can still say so.
     if not context.artifacts.create_document(spec.result, msgspec.json.encode(result)):
         raise UserError(
@@ -32,11 +32,13 @@ def run_spec(spec: Spec, settings: Settings) -> Result:
     return result
 
 
-def _attempt(spec: Spec, context: StepContext, started: float) -> Result:
+def _attempt(spec: Spec, context: StepContext, settings: Settings, started: float) -> Result:
     outputs: dict[str, Any] = {}
     failure = None
     try:
         step = load_step(spec.step)
+        if is_sealed(spec.step):
+            context.settings = settings
         inputs = _convert(spec, step.Inputs)
         outputs = msgspec.to_builtins(step.run(inputs, context))
         Verifier(context.settings).verify_all(outputs)

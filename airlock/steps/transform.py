@@ -1,4 +1,7 @@
-"""Turns a dataset version, its labels and its split into fixed-shape tensors with the use case's ``transform``."""
+"""Turns what training may see of a dataset version into fixed-shape tensors with the use case's ``transform``.
+
+The test samples are not among them: :mod:`airlock.steps.held_out` transforms those where they are measured with.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +16,8 @@ if TYPE_CHECKING:
     from airlock.governance.manifest import DataManifest
     from airlock.model.transformation import Sample
 
-ENVIRONMENT = ("numpy", "pillow", "pyarrow", "pylance")
+ENVIRONMENT = ("numpy", "pillow", "pyarrow")
+BATCH = 1024
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,7 +30,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Outputs(msgspec.Struct, frozen=True, kw_only=True):
-    """:param tensors: a tree of ``{train,validation,test}_{x,y,ids}.npy``, see :mod:`airlock.model.tensors`.
+    """:param tensors: a tree of ``{train,validation}_{x,y,ids}.npy`` and ``origin.json``, see
+        :mod:`airlock.model.tensors`.
     :param shape: height, width, channels of one sample.
     :param counts: samples of each split.
     """
@@ -37,15 +42,18 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run(inputs: Inputs, context: StepContext) -> Outputs:
-    """Transform every sample of the manifest's dataset version."""
+    """Transform every sample that training may see.
+
+    :raises IntegrityError: the split step left no training view of the manifest's dataset version.
+    """
     from airlock.governance.manifest import DataManifest, load
     from airlock.model.preprocessing import Preprocessor
-    from airlock.model.tensors import save_split
+    from airlock.model.tensors import Origin, save_origin, save_split
     from airlock.model.transformation import transform_samples
 
     manifest = load(context.artifacts, inputs.manifest.digest, DataManifest)
     preprocess = Preprocessor(context.fetch(inputs.code, "transform.py"))
-    total = manifest.dataset.rows
+    total = sum(count for name, count in manifest.counts.items() if name != "test")
     splits = transform_samples(
         _samples(manifest, context),
         manifest.classes,
@@ -54,11 +62,14 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
     )
     folder = context.workdir / "tensors"
     folder.mkdir()
+    del splits["test"]
     for name, split in splits.items():
         save_split(folder, name, split)
+    shape = preprocess.shape or (0, 0, 0)
+    save_origin(folder, Origin(manifest=inputs.manifest, code=inputs.code, shape=shape))
     return Outputs(
         tensors=context.artifacts.put_tree(folder),
-        shape=list(preprocess.shape or ()),
+        shape=list(shape),
         counts={name: len(split.y) for name, split in splits.items()},
     )
 
@@ -66,14 +77,14 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
 def _samples(manifest: "DataManifest", context: StepContext) -> "Iterator[Sample]":
     import pyarrow.parquet as pq
 
+    from airlock.data.training_view import TrainingView
     from airlock.model.transformation import Sample
     from airlock.stores.labels import LabelStore
 
     labels = LabelStore(context.database).read(manifest.labels)
-    parted = pq.read_table(context.fetch(manifest.split, "split.parquet"), columns=["sample_id", "split"])
-    places = dict(zip(parted["sample_id"].to_pylist(), parted["split"].to_pylist(), strict=True))
-    table = context.datasets.read(manifest.dataset, columns=["sample_id", "content"]).sort_by("sample_id")
-    for batch in table.to_batches():
-        for row in batch.to_pylist():
-            name = row["sample_id"]
-            yield Sample(name, row["content"], labels.get(name), places.get(name))
+    view = TrainingView(context.artifacts, manifest.dataset.digest, manifest.split.digest).find()
+    with pq.ParquetFile(context.fetch(view, "training.parquet")) as file:
+        for batch in file.iter_batches(BATCH, columns=["sample_id", "split", "content"]):
+            for row in batch.to_pylist():
+                name = row["sample_id"]
+                yield Sample(name, row["content"], labels.get(name), row["split"])

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from airlock.stores.labels import Answer
 
 ENVIRONMENT = ("pyarrow", "pylance")
+SEALED = True
 # Labels are no part of a dataset version: they can change while the samples stay.
 LABEL_COLUMNS = ["label", "origin"]
 ANNOTATOR = "source"

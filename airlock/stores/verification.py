@@ -8,7 +8,7 @@ import msgspec
 from airlock.errors import InfrastructureError, IntegrityError
 from airlock.references import AnyReference, Artifact, DatasetVersion, LabelSet, ModelVersion, TrackingRun
 from airlock.settings import Settings
-from airlock.stores.artifacts import open_artifacts
+from airlock.stores.layers import open_layers
 
 
 def references(value: Any) -> Iterator[AnyReference]:
@@ -45,7 +45,7 @@ class Verifier:
         """Verify one reference."""
         match reference:
             case Artifact():
-                open_artifacts(self.settings.artifacts).verify(reference)
+                open_layers(self.settings).verify(reference)
             case DatasetVersion():
                 from airlock.stores.datasets import open_datasets
 

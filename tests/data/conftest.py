@@ -17,14 +17,15 @@ from airlock.references import Artifact
 from airlock.settings import Settings
 from airlock.steps.contract import Result, RunInfo, Spec
 from airlock.steps.runner import run_spec
-from airlock.stores.artifacts import ArtifactStore, open_artifacts
+from airlock.stores.artifacts import ArtifactStore
+from airlock.stores.layers import open_layers
 
 NUMBERS = itertools.count(1)
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> ArtifactStore:
-    return open_artifacts((tmp_path / "artifacts").as_uri())
+    return open_layers(Settings(home=str(tmp_path), artifacts=(tmp_path / "artifacts").as_uri()))
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from airlock.references import Artifact
 from airlock.settings import Settings
 from airlock.steps.contract import Result, RunInfo, Spec
 from airlock.steps.runner import run_spec
-from airlock.stores.artifacts import ArtifactStore, open_artifacts
+from airlock.stores.artifacts import ArtifactStore
+from airlock.stores.layers import open_layers
 
 CLASSES = [str(digit) for digit in range(10)]
 USE_CASES = Path(__file__).parents[2] / "dags"
@@ -86,7 +87,7 @@ def tracked_settings(tmp_path: Path, mlflow_server: str) -> Settings:
 
 @pytest.fixture
 def artifacts(tmp_path: Path) -> ArtifactStore:
-    return open_artifacts((tmp_path / "artifacts").as_uri())
+    return open_layers(Settings(home=str(tmp_path), artifacts=(tmp_path / "artifacts").as_uri()))
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ Step = Callable[..., Result]
 def prepared(
     tmp_path_factory: pytest.TempPathFactory, mlflow_server: str, few_digits: dict[str, Split]
 ) -> tuple[Path, dict[str, Any]]:
-    """Train and evaluate once; give the artifact store's folder and the register step's inputs."""
+    """Train and evaluate once; give the folder of the stores and the register step's inputs."""
     folder = tmp_path_factory.mktemp("candidate")
     settings = Settings(home=str(folder), artifacts=(folder / "artifacts").as_uri(), tracking=mlflow_server)
     artifacts = open_artifacts(settings.artifacts)
@@ -42,7 +42,7 @@ def prepared(
     trained = run_spec(make_spec("train", training), settings).outputs
     subject = {"model": trained["model"], "tensors": training["tensors"], "run": trained["run"]}
     evaluated = run_spec(make_spec("evaluate", subject | {"classes": CLASSES}), settings).outputs
-    return folder / "artifacts", {
+    return folder, {
         "use_case": "small",
         "data": builtins(put(artifacts, data_manifest(artifacts))),
         **subject,
@@ -59,7 +59,8 @@ def prepared(
 def registration(prepared: tuple[Path, dict[str, Any]], tmp_path: Path) -> dict[str, Any]:
     """Give the register step's inputs, on a copy of the store that the test may damage."""
     folder, inputs = prepared
-    shutil.copytree(folder, tmp_path / "artifacts")
+    for name in ("artifacts", "sealed"):
+        shutil.copytree(folder / name, tmp_path / name)
     return copy.deepcopy(inputs)
 
 

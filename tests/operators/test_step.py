@@ -33,7 +33,7 @@ class CutShort(NothingOperator):
 
     def run_step(self, context: Any, document: str) -> str:
         ending = super().run_step(context, document)
-        for path in Path(self.artifacts.objects.root).rglob("results/**/*.json"):  # type: ignore[attr-defined]
+        for path in Path(self.artifacts.objects.first.root).rglob("results/**/*.json"):  # type: ignore[attr-defined]
             path.write_bytes(path.read_bytes()[:-20])
         return ending
 

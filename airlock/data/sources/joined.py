@@ -123,7 +123,7 @@ class JoinedSamples:
         for name, part in parts.items():
             if part.split is not None and part.split != first.split:
                 raise SourceError(
-                    f"Sample {key}: the stream {name} is {part.split}, {self.primary} is {first.split or 'undeclared'}.",
+                    f"Sample {key}: the stream {name} is {part.split}, {self.primary} is {first.split or 'not'}.",
                     hint="Join the published parts one by one, or let all streams say the same.",
                 )
         return msgspec.structs.replace(

@@ -144,6 +144,14 @@ class TestOnS3(ArtifactContract):
                 use()
 
 
+class TestOnAMock(ArtifactContract):
+    """Where radosgw cannot run this is what there is; unlike radosgw it answers with the checksums that were sent."""
+
+    @pytest.fixture
+    def store(self, moto_uri: str) -> ArtifactStore:
+        return open_artifacts(moto_uri)
+
+
 class TestWhenTheDiskIsFull:
     @pytest.fixture
     def small(self, tmp_path: Path) -> Iterator[Path]:

@@ -5,6 +5,7 @@ import os
 from airlock.governance.authority import SECRET
 from airlock.hooks.sealed import SealedHook
 from airlock.settings import REFUSED, settings
+from airlock.steps.context import WITHHELD
 from airlock.steps.registry import is_sealed
 
 AIRFLOW = ("AIRFLOW__", "_AIRFLOW", "AIRFLOW_CONN_", "AIRFLOW_VAR_")
@@ -20,4 +21,4 @@ def step_environment(step: str) -> dict[str, str]:
     if is_sealed(step):
         return own | {"AIRLOCK_SEALED": SealedHook().address}
     instead = {name.removeprefix(TRAINING): value for name, value in kept.items() if name.startswith(TRAINING)}
-    return own | instead | {"AIRLOCK_SEALED": REFUSED, "AIRLOCK_DATASETS": REFUSED}
+    return own | instead | {f"AIRLOCK_{name.upper()}": REFUSED for name in WITHHELD}

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from airlock.stores.datasets import DatasetStore
 
 
+WITHHELD = ("sealed", "datasets", "label_studio", "label_studio_token", "label_studio_secret")
+"""Settings that lead to test samples."""
+
+
 class StepContext:
     """Handed to a step's ``run``.
 
@@ -88,4 +92,4 @@ class StepContext:
 
 def narrowed(settings: Settings) -> Settings:
     """Return settings for steps that may not see test samples."""
-    return msgspec.structs.replace(settings, sealed=REFUSED, datasets=REFUSED)
+    return msgspec.structs.replace(settings, **dict.fromkeys(WITHHELD, REFUSED))

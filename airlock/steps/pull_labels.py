@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airlock.stores.labels import Incident, LabelStore
 
 ENVIRONMENT = ("label-studio-sdk", "krippendorff", "scikit-learn", "statsmodels")
+SEALED = True
 JSON_LINES = "application/x-ndjson"
 
 

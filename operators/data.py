@@ -1,7 +1,10 @@
 """Operators of the data pipeline: from a source to a labelled, validated dataset version."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from airlock.operators.compute import by_compute
 from airlock.operators.links import MANIFEST, REPORT
@@ -12,7 +15,7 @@ from airlock.operators.step import StepOperator
 class IngestStep(StepOperator):
     """Fetch samples from a source, keep their bytes as they came, count duplicates.
 
-    :param source: ``{"kind": "folder" | "zip" | "idx" | "sklearn", "location": path or URL, …}``.
+    :param source: ``{"kind": "folder" | "zip" | "s3" | "sql" | …, "location": path or URL, …}``.
     :param limit: at most that many samples; 0 for all.
     """
 
@@ -33,25 +36,40 @@ class IngestStep(StepOperator):
 
 
 class CleanStep(StepOperator):
-    """Drop what cannot be used, each sample with its reason, and measure the rest.
+    """Apply declared cleaners to every sample: keep, change or drop it, each with its reason, and measure the rest.
 
     :param samples: the ingested samples.
     :param classes: the labels there may be.
-    :param image: mode and side limits in pixels, ``{"mode": "L", "min_side": 8, "max_side": 4096}``.
+    :param cleaners: in this order, ``{"name": "decode_image", "mode": "L", "min_side": 8}``; the name
+        ``path/to/file.py:function`` is one of your own.
     :param max_dropped: fail when a larger share would be dropped.
     """
 
     step = "clean"
-    template_fields: Sequence[str] = ("samples", "classes", "image", "max_dropped")
+    template_fields: Sequence[str] = ("samples", "classes", "cleaners", "max_dropped")
 
     def __init__(
-        self, *, samples: Any, classes: Any, image: dict[str, Any], max_dropped: float = 0.05, **kwargs: Any
+        self, *, samples: Any, classes: Any, cleaners: list[dict[str, Any]], max_dropped: float = 0.05, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.samples = samples
         self.classes = classes
-        self.image = image
+        self.cleaners = cleaners
         self.max_dropped = max_dropped
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The arguments, with the file of a cleaner of one's own stored as an artifact."""
+        given = super().inputs
+        return given | {"cleaners": [self._with_code(dict(cleaner)) for cleaner in given["cleaners"]]}
+
+    def _with_code(self, cleaner: dict[str, Any]) -> dict[str, Any]:
+        file, mark, function = str(cleaner.get("name", "")).rpartition(".py:")
+        if not mark:
+            return cleaner
+        path = Path(f"{file}.py")
+        code = msgspec.to_builtins(self.artifacts.put_file(path, "text/plain"))
+        return cleaner | {"name": f"{path.name}:{function}", "code": code}
 
 
 class VersionStep(StepOperator):
@@ -93,23 +111,43 @@ class ValidateStep(StepOperator):
 
 
 class SplitStep(StepOperator):
-    """Assign every sample to train, validation or test by its own hash: old samples never move.
+    """Assign every sample to train, validation or test by its own hash: old samples never move, groups stay together.
 
     :param fractions: share of each split; they sum to 1.
     :param salt: change it to draw another split.
+    :param stratify: every class keeps the fractions; what the dataset's split before assigned stays as it is.
+    :param test_sources: patterns of source paths whose samples are test, for example ``["hospital-b/*"]``.
     """
 
     step = "split"
-    template_fields: Sequence[str] = ("dataset", "labels", "fractions", "salt")
+    template_fields: Sequence[str] = ("dataset", "labels", "fractions", "salt", "stratify", "test_sources")
 
     def __init__(
-        self, *, dataset: Any, labels: Any, fractions: dict[str, float], salt: str = "airlock", **kwargs: Any
+        self,
+        *,
+        dataset: Any,
+        labels: Any,
+        fractions: dict[str, float],
+        salt: str = "airlock",
+        stratify: bool = False,
+        test_sources: Sequence[str] = (),
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.dataset = dataset
         self.labels = labels
         self.fractions = fractions
         self.salt = salt
+        self.stratify = stratify
+        self.test_sources = list(test_sources)
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The arguments, and for a stratified split the one before: what it assigned must not move."""
+        from airlock.data.split_history import latest_split
+
+        before = latest_split(self.artifacts, self.dataset["name"], self.salt) if self.stratify else None
+        return super().inputs | {"previous": before}
 
 
 class DataManifestStep(StepOperator):
@@ -119,6 +157,7 @@ class DataManifestStep(StepOperator):
     :param dropped: the record of dropped samples.
     :param counts: samples in each split.
     :param process: what else made this data, kept in the manifest.
+    :param labelling: the figures of ``pull_labels``, when people were asked; ``label_report`` its report.
     """
 
     step = "data_manifest"
@@ -132,6 +171,8 @@ class DataManifestStep(StepOperator):
         "dropped",
         "counts",
         "process",
+        "labelling",
+        "label_report",
     )
     operator_extra_links = (MANIFEST,)
 
@@ -147,6 +188,8 @@ class DataManifestStep(StepOperator):
         dropped: Any,
         counts: Any,
         process: dict[str, Any] | None = None,
+        labelling: Any = None,
+        label_report: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -159,6 +202,8 @@ class DataManifestStep(StepOperator):
         self.dropped = dropped
         self.counts = counts
         self.process = process or {}
+        self.labelling = labelling
+        self.label_report = label_report
 
 
 class IngestOperator(SubprocessPlace, IngestStep):

@@ -3,6 +3,8 @@
 import io
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -73,10 +75,8 @@ def measure(image: "Image") -> Picture:
     """
     import numpy as np
 
-    try:
+    with unreadable():
         pixels = np.asarray(image)
-    except _unreadable() as error:
-        raise SourceError(f"its pixels cannot be decoded ({_brief(error)})") from error
     return Picture(image.width, image.height, image.mode, float(pixels.mean()), float(pixels.std()))
 
 
@@ -87,6 +87,18 @@ def thumbnail(content: bytes, side: int = 96) -> bytes:
     buffer = io.BytesIO()
     image.convert("RGBA" if image.mode in ("LA", "PA", "P", "RGBA") else "RGB").save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
+
+
+@contextmanager
+def unreadable() -> Iterator[None]:
+    """Say that pixels cannot be decoded, whatever a decoder raises.
+
+    :raises SourceError: it raised.
+    """
+    try:
+        yield
+    except _unreadable() as error:
+        raise SourceError(f"its pixels cannot be decoded ({_brief(error)})") from error
 
 
 def _unreadable() -> tuple[type[Exception], ...]:

@@ -1,29 +1,6 @@
-"""What a sample must be to stay in a dataset. Declared in a DAG, applied by :mod:`airlock.data.cleaning`."""
-
-from typing import Literal
+"""Which labels a sample may come with. Declared in a DAG, applied by :mod:`airlock.data.cleaning.pipeline`."""
 
 import msgspec
-
-
-class ImageRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which images are kept.
-
-    :param mode: Pillow's mode: ``L`` is grey, 8 bits.
-    :param min_side: pixels; neither width nor height may be below.
-    :param max_side: pixels; neither may be above. Checked before the pixels are decoded.
-    """
-
-    mode: Literal["L", "RGB", "RGBA"] = "L"
-    min_side: int = 1
-    max_side: int = 8192
-
-    def violation(self, width: int, height: int, mode: str) -> str:
-        """Return the rule an image breaks, empty when it breaks none."""
-        if min(width, height) < self.min_side:
-            return f"it is {width}x{height} pixels, a side is below min_side={self.min_side}"
-        if max(width, height) > self.max_side:
-            return f"it is {width}x{height} pixels, a side is above max_side={self.max_side}"
-        return f"its mode is {mode}, not {self.mode}" if mode != self.mode else ""
 
 
 class LabelRule(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,71 +1,95 @@
-"""Drop samples that cannot be used, each with its reason, and measure the rest."""
+"""Clean samples by declared functions; every dropped and every changed one is on record with its reason."""
+
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from airlock.data.rules import ImageRule, LabelRule
+from airlock.data.rules import LabelRule
 from airlock.errors import DataRejected
 from airlock.references import Artifact
 from airlock.steps.context import StepContext
 
-ENVIRONMENT = ("numpy", "pillow", "pyarrow")
+if TYPE_CHECKING:
+    from airlock.data.cleaning.records import Records
+
+ENVIRONMENT = ("ftfy", "numpy", "pillow", "pyarrow", "soundfile")
+SEALED = True
 PARQUET = "application/vnd.apache.parquet"
 JSON_LINES = "application/x-ndjson"
-NAMED = 5
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to clean, and the rules.
+    """What to clean, and how.
 
     :param samples: Parquet as ``ingest`` writes it.
     :param classes: the labels that are known.
-    :param image: mode and smallest and largest side in pixels.
+    :param cleaners: applied in this order to every sample, whatever split it will be in: ``{"name": …, parameters}``.
     :param max_dropped: largest share of samples that may be dropped, 0 to 1.
     """
 
     samples: Artifact
     classes: tuple[str, ...]
-    image: ImageRule = ImageRule()
+    cleaners: tuple[dict[str, Any], ...]
     max_dropped: float = 0.05
 
 
 class Outputs(msgspec.Struct, frozen=True, kw_only=True):
     """What is left.
 
-    :param samples: the input's columns, and width, height (pixels), mode, bytes, mean and std (0 to 255).
-    :param dropped: JSON Lines: sample_id, source, reason.
+    :param samples: the input's columns, and bytes and whatever the cleaners measure.
+    :param dropped: JSON Lines: sample_id, source, cleaner, reason.
+    :param changes: JSON Lines: before, after (sample ids), source, cleaner, what.
+    :param cleaning: digest of all cleaners, and each with its name, parameters and digest.
     """
 
     samples: Artifact
     dropped: Artifact
+    changes: Artifact
+    cleaning: dict[str, Any]
     rows: int
     dropped_rows: int
+    changed_rows: int
 
 
 def run(inputs: Inputs, context: StepContext) -> Outputs:
-    """Decode every image and apply the rules; the record of what was dropped is stored before anything can fail.
+    """Apply the cleaners; the records of what was dropped and changed are stored before anything can fail.
 
+    :raises UserError: a cleaner is unknown, has wrong parameters, or fails.
     :raises DataRejected: no sample is left, or a larger share than ``max_dropped`` would be dropped.
     """
-    from airlock.data.cleaning import clean
+    from airlock.data.cleaning.declaration import bind, cleaning_digest
+    from airlock.data.cleaning.pipeline import clean
 
+    cleaners = bind(inputs.cleaners, context.fetch)
     source = context.fetch(inputs.samples, "samples.parquet")
     target = context.workdir / "clean.parquet"
-    rows, dropped = clean(source, target, inputs.image, LabelRule(classes=inputs.classes), context.progress)
-    record = context.artifacts.put(b"".join(msgspec.json.encode(item) + b"\n" for item in dropped), JSON_LINES)
-    context.link("Dropped samples", record.digest)
-    context.metric("dropped", len(dropped))
-    _check_share(rows, [f"{item.source}: {item.reason}" for item in dropped], inputs.max_dropped)
-    kept = context.artifacts.put_file(target, PARQUET)
-    return Outputs(samples=kept, dropped=record, rows=rows, dropped_rows=len(dropped))
+    records = clean(source, target, cleaners, LabelRule(classes=inputs.classes), context.progress)
+    dropped = context.artifacts.put_file(records.dropped_path, JSON_LINES)
+    changes = context.artifacts.put_file(records.changes_path, JSON_LINES)
+    context.link("Dropped samples", dropped.digest)
+    context.link("Changed samples", changes.digest)
+    context.metric("dropped", records.dropped)
+    context.metric("changed", len(records.changed))
+    _check_share(records, inputs.max_dropped)
+    applied = [cleaner.applied for cleaner in cleaners]
+    return Outputs(
+        samples=context.sealed.put_file(target, PARQUET),
+        dropped=dropped,
+        changes=changes,
+        cleaning={"digest": cleaning_digest(applied), "cleaners": msgspec.to_builtins(applied)},
+        rows=records.kept,
+        dropped_rows=records.dropped,
+        changed_rows=len(records.changed),
+    )
 
 
-def _check_share(rows: int, dropped: list[str], max_dropped: float) -> None:
-    total = rows + len(dropped)
-    if rows and len(dropped) <= max_dropped * total:
+def _check_share(records: "Records", max_dropped: float) -> None:
+    total = records.kept + records.dropped
+    if records.kept and records.dropped <= max_dropped * total:
         return
-    named = "; ".join(dropped[:NAMED]) + ("; …" if len(dropped) > NAMED else "")
-    rule = f"above max_dropped={max_dropped:g}" if rows else "none is left"
+    named = "; ".join(records.first) + ("; …" if records.dropped > len(records.first) else "")
+    rule = f"above max_dropped={max_dropped:g}" if records.kept else "none is left"
     raise DataRejected(
-        f"{len(dropped)} of {total} samples cannot be used, {rule}: {named}.",
-        hint="Repair the source, correct classes or image rules, or raise max_dropped. All: link Dropped samples.",
+        f"{records.dropped} of {total} samples cannot be used, {rule}: {named}.",
+        hint="Repair the source, correct classes or cleaners, or raise max_dropped. All: link Dropped samples.",
     )

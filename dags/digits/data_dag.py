@@ -11,7 +11,7 @@ with DAG("digits_data", schedule=None, catchup=False, max_active_runs=1, tags=["
     dag.doc_md = __doc__
 
     ingested = ingest(source=digits.SOURCE)
-    cleaned = clean(samples=ingested["samples"], classes=digits.CLASSES, image=digits.IMAGE)
+    cleaned = clean(samples=ingested["samples"], classes=digits.CLASSES, cleaners=digits.CLEANERS)
     versioned = version(samples=cleaned["samples"], dataset=digits.NAME)
     data, labels = versioned["dataset"], versioned["labels"]
 

@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parent
 # Data
 SOURCE = {"kind": "sklearn", "location": "digits"}
 CLASSES = [str(digit) for digit in range(10)]
-IMAGE = {"mode": "L", "min_side": 8, "max_side": 8}
+CLEANERS = [{"name": "decode_image", "mode": "L", "min_side": 8, "max_side": 8}]
 SPLIT = {"train": 0.70, "validation": 0.15, "test": 0.15}
 EXPECTATIONS = str(FOLDER / "expectations.json")
 

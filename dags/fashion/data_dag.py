@@ -11,7 +11,7 @@ with DAG("fashion_data", schedule=None, catchup=False, max_active_runs=1, tags=[
     dag.doc_md = __doc__
 
     ingested = ingest(source=fashion.SOURCE)
-    cleaned = clean(samples=ingested["samples"], classes=fashion.CLASSES, image=fashion.IMAGE)
+    cleaned = clean(samples=ingested["samples"], classes=fashion.CLASSES, cleaners=fashion.CLEANERS)
     versioned = version(samples=cleaned["samples"], dataset=fashion.NAME)
     data, labels = versioned["dataset"], versioned["labels"]
 

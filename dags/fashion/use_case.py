@@ -28,7 +28,7 @@ SOURCE = {
     "location": "{{ var.value.get('airlock_fashion_location', '" + PUBLISHED + "') }}",
     "classes": CLASSES,
 }
-IMAGE = {"mode": "L", "min_side": 28, "max_side": 28}
+CLEANERS = [{"name": "decode_image", "mode": "L", "min_side": 28, "max_side": 28}]
 SPLIT = {"train": 0.85, "validation": 0.15, "test": 0.0}  # the published test files are the test split
 EXPECTATIONS = str(FOLDER / "expectations.json")
 

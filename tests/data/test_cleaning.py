@@ -9,10 +9,10 @@ from data_files import assert_refused, image_folder, png
 from PIL import Image
 
 from airlock.data.images import encode_png
-from airlock.data.rules import ImageRule
 from airlock.references import Artifact
 
 CLASSES = ["cat", "dog"]
+GREY = {"name": "decode_image", "mode": "L"}
 
 
 @pytest.fixture
@@ -21,7 +21,9 @@ def clean(ingest, bare_step, tmp_path):
 
     def run(**inputs):
         samples = ingest(kind="folder", location=str(tmp_path / "pets")).outputs["samples"]
-        return bare_step("clean", **{"samples": samples, "classes": CLASSES, "max_dropped": 0.5, **inputs})
+        return bare_step(
+            "clean", **{"samples": samples, "classes": CLASSES, "cleaners": [GREY], "max_dropped": 0.5, **inputs}
+        )
 
     image_folder(tmp_path / "pets", {"cat": 4, "dog": 4})
     return run
@@ -73,7 +75,7 @@ def test_measures_are_added_and_nothing_else_changes(clean, rows, ingest, tmp_pa
 )
 def test_unusable_image_is_dropped_with_its_reason(clean, add, reasons, name, content, reason):
     add(name, content)
-    result = clean(image={"mode": "L", "min_side": 4, "max_side": 64})
+    result = clean(cleaners=[GREY | {"min_side": 4, "max_side": 64}])
     assert result.failure is None
     expected = 1 if reason else 0  # a sample without a label stays: labelling comes later
     assert (result.outputs["rows"], result.outputs["dropped_rows"]) == (9 - expected, expected)
@@ -115,23 +117,17 @@ def test_nothing_left(clean):
 def test_damaged_input_artifact(bare_step, store):
     digest = store.put(b"not parquet").digest
     reference = {"ref": "artifact", "digest": digest, "size": 11}
-    result = bare_step("clean", samples=reference, classes=CLASSES)
+    result = bare_step("clean", samples=reference, classes=CLASSES, cleaners=[GREY])
     assert result.status == "failed"
     missing = Artifact(digest="sha256:" + "0" * 64, size=1)
-    result = bare_step("clean", samples={"ref": "artifact", "digest": missing.digest, "size": 1}, classes=CLASSES)
+    result = bare_step(
+        "clean", samples={"ref": "artifact", "digest": missing.digest, "size": 1}, classes=CLASSES, cleaners=[GREY]
+    )
     assert_refused(result, "IntegrityError", "not in the store")
 
 
 def test_rule_needs_a_known_mode(clean):
-    assert_refused(clean(image={"mode": "CMYK"}), "UserError", "mode", "operator's arguments")
-
-
-def test_rule_order():
-    rule = ImageRule(mode="L", min_side=8, max_side=16)
-    assert rule.violation(8, 16, "L") == ""
-    assert "below" in rule.violation(7, 16, "RGB")
-    assert "above" in rule.violation(8, 17, "RGB")
-    assert "mode" in rule.violation(8, 16, "RGB")
+    assert_refused(clean(cleaners=[GREY | {"mode": "LAB"}]), "UserError", "mode", "Its parameters: mode, min_side")
 
 
 def test_stored_png_is_read_back_exactly():

@@ -19,6 +19,7 @@ from airlock.steps.contract import Result
 from airlock.stores.datasets import open_datasets
 
 Step = Callable[..., Result]
+CLEANERS = [{"name": "decode_image", "mode": "L"}]
 FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 pytestmark = pytest.mark.integration
 
@@ -41,7 +42,7 @@ def commit(outputs) -> Callable[..., dict[str, Any]]:
 
     def run(folder: Path, classes: tuple[str, ...] = ("cat", "dog")) -> dict[str, Any]:
         samples = outputs("ingest", source={"kind": "folder", "location": str(folder)})["samples"]
-        cleaned = outputs("clean", samples=samples, classes=classes)
+        cleaned = outputs("clean", samples=samples, classes=classes, cleaners=CLEANERS)
         return outputs("version", samples=cleaned["samples"], dataset="pets")
 
     return run
@@ -77,7 +78,7 @@ class TestVersion:
     def test_digest_does_not_depend_on_the_order(self, outputs, rows, store, tmp_path):
         folder = image_folder(tmp_path / "pets", {"cat": 6, "dog": 6})
         samples = outputs("ingest", source={"kind": "folder", "location": str(folder)})["samples"]
-        cleaned = outputs("clean", samples=samples, classes=["cat", "dog"])["samples"]
+        cleaned = outputs("clean", samples=samples, classes=["cat", "dog"], cleaners=CLEANERS)["samples"]
         table = rows(cleaned)
         pq.write_table(table.take(pa.array(range(len(table) - 1, -1, -1))), tmp_path / "reversed.parquet")
         turned = reference(store.put_file(tmp_path / "reversed.parquet"))
@@ -182,7 +183,8 @@ class TestSplit:
 
     def test_published_split_of_idx_files_is_kept(self, outputs, rows, tmp_path):
         source = {"kind": "idx", "location": str(idx_files(tmp_path / "set", train=40, test=9))}
-        cleaned = outputs("clean", samples=outputs("ingest", source=source)["samples"], classes=["0", "1", "2"])
+        samples = outputs("ingest", source=source)["samples"]
+        cleaned = outputs("clean", samples=samples, classes=["0", "1", "2"], cleaners=CLEANERS)
         version = outputs("version", samples=cleaned["samples"], dataset="letters")
         found = outputs("split", **both(version), fractions={"train": 0.85, "validation": 0.15, "test": 0.0})
         assert found["counts"]["test"] == 9
@@ -203,11 +205,11 @@ def _pipeline(outputs: Callable[..., dict[str, Any]], name: str, inputs: dict[st
     """Run the whole data pipeline as ``dags/<name>`` does, with the expectations that lie beside it."""
     classes = inputs["classes"]
     ingested = outputs("ingest", source=inputs["source"])
-    cleaned = outputs("clean", samples=ingested["samples"], classes=classes, image=inputs["image"])
+    cleaned = outputs("clean", samples=ingested["samples"], classes=classes, cleaners=inputs["cleaners"])
     version = both(outputs("version", samples=cleaned["samples"], dataset=name))
     validated = outputs("validate", **version, expectations=inputs["expectations"])
     divided = outputs("split", **version, fractions=inputs["fractions"])
-    parts = {"report": validated["report"], "dropped": cleaned["dropped"], **divided}
+    parts = {"report": validated["report"], "dropped": cleaned["dropped"], "split": divided["split"], "counts": divided["counts"]}
     return outputs("data_manifest", use_case=name, classes=classes, **version, **parts)
 
 
@@ -221,7 +223,7 @@ class TestWholePipeline:
         inputs = {
             "source": {"kind": "sklearn", "location": "digits"},
             "classes": classes,
-            "image": {"mode": "L", "min_side": 8, "max_side": 8},
+            "cleaners": [{"name": "decode_image", "mode": "L", "min_side": 8, "max_side": 8}],
             "fractions": FRACTIONS,
             "expectations": _shipped(store, "digits"),
         }
@@ -242,7 +244,7 @@ class TestWholePipeline:
         inputs = {
             "source": {"kind": "idx", "location": str(fashion), "classes": classes},
             "classes": classes,
-            "image": {"mode": "L", "min_side": 28, "max_side": 28},
+            "cleaners": [{"name": "decode_image", "mode": "L", "min_side": 28, "max_side": 28}],
             "fractions": {"train": 0.85, "validation": 0.15, "test": 0.0},
             "expectations": _shipped(store, "fashion"),
         }

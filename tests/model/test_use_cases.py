@@ -13,7 +13,7 @@ from airlock.governance.manifest import CandidateManifest, load
 from airlock.model.registry import Registry, move_alias
 from airlock.settings import Settings
 from airlock.steps.runner import run_spec
-from airlock.stores.artifacts import open_artifacts
+from airlock.stores.layers import open_layers
 from tests.model.conftest import USE_CASES, builtins, make_spec
 
 pytestmark = pytest.mark.integration
@@ -41,7 +41,7 @@ class Chain:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.artifacts = open_artifacts(settings.artifacts)
+        self.artifacts = open_layers(settings)
 
     def step(self, name: str, **inputs: Any) -> Outputs:
         result = run_spec(make_spec(name, inputs), self.settings)
@@ -54,12 +54,12 @@ class Chain:
     def data(self, use_case: str, source: dict[str, Any], classes: list[str], given: dict[str, Any]) -> Outputs:
         """Return the data manifest; the validation's report has its own tests."""
         ingested = self.step("ingest", source=source)
-        cleaned = self.step("clean", samples=ingested["samples"], classes=classes, image=given["IMAGE"])
+        cleaned = self.step("clean", samples=ingested["samples"], classes=classes, cleaners=given["CLEANERS"])
         made = self.step("version", samples=cleaned["samples"], dataset=use_case)
         both = {"dataset": made["dataset"], "labels": made["labels"]}
         parted = self.step("split", **both, fractions=given["SPLIT"], salt=use_case)
         dropped = cleaned["dropped"]
-        files = {"report": dropped, "dropped": dropped, **parted}
+        files = {"report": dropped, "dropped": dropped, "split": parted["split"], "counts": parted["counts"]}
         return self.step("data_manifest", use_case=use_case, classes=classes, **both, **files)["manifest"]
 
     def model(self, use_case: str, data: Outputs, classes: list[str], given: dict[str, Any]) -> dict[str, Outputs]:

@@ -19,7 +19,7 @@ APPROVED = Asset("attacked/approved-data")
 
 with DAG(NAME, schedule=None, catchup=False) as dag:
     ingested = ingest(source=digits.SOURCE)
-    cleaned = clean(samples=ingested["samples"], classes=digits.CLASSES, image=digits.IMAGE)
+    cleaned = clean(samples=ingested["samples"], classes=digits.CLASSES, cleaners=digits.CLEANERS)
     versioned = version(samples=cleaned["samples"], dataset=NAME)
     data, labels = versioned["dataset"], versioned["labels"]
     validated = validate(dataset=data, labels=labels, expectations=digits.EXPECTATIONS)

@@ -31,13 +31,11 @@ class Hints:
         import psycopg2
 
         try:
-            link = await asyncio.to_thread(self._listen)
-        except psycopg2.OperationalError:
+            with closing(await asyncio.to_thread(self._listen)) as link:
+                while not await self._heard(link, project):
+                    pass
+        except (psycopg2.OperationalError, psycopg2.InterfaceError):
             await asyncio.Event().wait()  # polling goes on without hints
-            return
-        with closing(link):
-            while not await self._heard(link, project):
-                pass
 
     def _listen(self) -> "connection":
         import psycopg2

@@ -8,7 +8,7 @@ from airlock.stores.datasets.commits import columns
 from airlock.stores.datasets.history import Change, Made, environment, own, properties, user, version_of
 from airlock.stores.datasets.privacy import banned
 from airlock.stores.datasets.transactions import Removal, opened_or_created, publish, retried
-from airlock.stores.datasets.writing import KEY, RowStream, without_size
+from airlock.stores.datasets.writing import KEY, RowStream
 from airlock.stores.rows import KEY_SIZE, ROW, SIZE, among, content_digest, fixed, key_hashes, require_keyed
 from airlock.stores.tables import Tables
 
@@ -116,7 +116,7 @@ class _Batch:
         which = fresh.tobytes()
         if which != self._written[0]:
             new = self.table.filter(pa.array(fresh)).select(data.schema.names)
-            self._written = which, [without_size(each) for each in write_fragments(new, data, mode="append")]
+            self._written = which, write_fragments(new, data, mode="append")
         return self._written[1]
 
     def _check_columns(self, data: "lance.LanceDataset") -> None:

@@ -9,7 +9,7 @@ from airlock.references import DatasetVersion
 from airlock.stores.datasets.commits import columns
 from airlock.stores.datasets.history import Change, Made, environment, own, properties, user, version_of
 from airlock.stores.datasets.transactions import Removal, publish, retried
-from airlock.stores.datasets.writing import KEY, without_size
+from airlock.stores.datasets.writing import KEY
 from airlock.stores.rows import ROW, SIZE, content_digest
 from airlock.stores.tables import split
 
@@ -121,7 +121,7 @@ def _publish(
     new = [key for key in wanted if key in came]
     gone = np.sort(np.array([have[key] for key in wanted if key in have], dtype=f"S{SIZE}"))
     rows = _rows(theirs, new, ours.schema.names)
-    fragments = [without_size(each) for each in write_fragments(rows, ours, mode="append")] if new else []
+    fragments = write_fragments(rows, ours, mode="append") if new else []
     after = {key: row for key, row in have.items() if key not in wanted} | {key: came[key] for key in new}
     digest = content_digest(own(ours.schema), b"".join(after.values()))
     changed = sum(1 for key in new if key in have)

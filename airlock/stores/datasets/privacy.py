@@ -93,8 +93,8 @@ def banned(tables: Tables, name: str) -> Callable[[list[str]], list[bool]] | Non
 def forgotten_rows(tables: Tables, version: DatasetVersion, data: "lance.LanceDataset") -> IntegrityError | None:
     """Return the error that says why a version no longer adds up; ``None`` when deletion is not the reason."""
     marked = data.to_table(columns=[KEY], filter=f"starts_with({KEY}, '{MARKER}')").column(KEY).to_pylist()
-    stones = {stone.sample: stone for stone in tombstones(tables, version.name)}
-    found = [stones[key.removeprefix(MARKER)] for key in marked if key.removeprefix(MARKER) in stones]
+    stones = {(MARKER + stone.sample)[:64]: stone for stone in tombstones(tables, version.name)}
+    found = [stones[key] for key in marked if key in stones]
     if not found:
         return None
     last = found[-1]
@@ -151,23 +151,42 @@ def _data_files(tables: Tables, table: str) -> Iterator[str]:
 
 def _scrub(tables: Tables, key: str, sample_ids: set[str]) -> None:
     """Write a data file again without the samples, if it has any, and replace it where it lies."""
-    import pyarrow as pa
+    from lance.file import LanceFileReader
+
+    reader = LanceFileReader(f"{tables.root}/{key}", storage_options=tables.options or None, columns=[KEY])
+    if sample_ids.isdisjoint(reader.read_all().to_table().column(KEY).to_pylist()):
+        return
+    with tempfile.TemporaryDirectory(prefix="airlock-forget-") as name:
+        folder = Path(name)
+        tables.objects.fetch(key, folder / "before.lance")
+        _rewrite(folder / "before.lance", folder / "after.lance", sample_ids)
+        tables.objects.replace(key, (folder / "after.lance").read_bytes())
+
+
+def _rewrite(before: Path, after: Path, sample_ids: set[str]) -> None:
+    """Write a file without the samples, as large as it was: every version that names it has its size written down."""
+    wanted, padding = before.stat().st_size, [1, 0]
+    for attempt in range(12):
+        _write(before, after, sample_ids, padding)
+        if (lack := wanted - after.stat().st_size) == 0 or padding[0] + lack < 0:
+            return
+        padding[0] += lack
+        if attempt % 3 == 2:  # some lengths need one more byte to be written down: a second padding fills that gap
+            padding = [max(1, padding[0] - 20), padding[1] + 1]
+
+
+def _write(before: Path, after: Path, sample_ids: set[str], padding: list[int]) -> None:
     from lance.file import LanceFileReader, LanceFileWriter
 
-    reader = LanceFileReader(f"{tables.root}/{key}", storage_options=tables.options or None)
-    if KEY not in reader.metadata().schema.names:
-        return
-    ids = LanceFileReader(f"{tables.root}/{key}", storage_options=tables.options or None, columns=[KEY])
-    if sample_ids.isdisjoint(ids.read_all().to_table().column(KEY).to_pylist()):
-        return
-    schema: pa.Schema = reader.metadata().schema
-    with tempfile.TemporaryDirectory(prefix="airlock-forget-") as folder:
-        target = Path(folder) / "data.lance"
-        version = f"{reader.metadata().major_version}.{reader.metadata().minor_version}"
-        with LanceFileWriter(str(target), schema=schema, version=version) as writer:
-            for batch in reader.read_all(batch_size=256).to_batches():
-                writer.write_batch(_without(batch, sample_ids))
-        tables.objects.replace(key, target.read_bytes())
+    reader = LanceFileReader(str(before))
+    found = reader.metadata()
+    with LanceFileWriter(
+        str(after), schema=found.schema, version=f"{found.major_version}.{found.minor_version}"
+    ) as file:
+        for batch in reader.read_all(batch_size=256).to_batches():
+            file.write_batch(_without(batch, sample_ids))
+        for number, length in enumerate(padding):
+            file.add_schema_metadata(f"padding{number}", " " * length)
 
 
 def _without(batch: "pa.RecordBatch", sample_ids: set[str]) -> "pa.RecordBatch":
@@ -183,11 +202,16 @@ def _without(batch: "pa.RecordBatch", sample_ids: set[str]) -> "pa.RecordBatch":
         values: list[Any] = batch.column(field.name).to_pylist()
         blank = {KEY: None, ROW: bytes(SIZE)}.get(field.name)
         values = [
-            (MARKER + _hash(key) if field.name == KEY else blank) if gone else value
+            (_marker(key) if field.name == KEY else blank) if gone else value
             for value, key, gone in zip(values, keys, lost, strict=True)
         ]
         columns.append(pa.array(values, field.type))
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
+def _marker(sample_id: str) -> str:
+    """What stands in the place of a sample id: as long as one, so that the file does not grow."""
+    return (MARKER + _hash(sample_id))[:64]
 
 
 def _hash(sample_id: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from airlock.errors import InfrastructureError
-from airlock.stores.datasets.writing import KEY, without_size
+from airlock.stores.datasets.writing import KEY
 from airlock.stores.rows import ROW, SIZE, among, fixed
 from airlock.stores.tables import Tables
 
@@ -62,7 +62,7 @@ class Removal:
         self.removed: list[int] = []
         self.keys: list[str] = []
         if gone is None or not len(gone):
-            self.kept = [without_size(fragment.metadata) for fragment in base.get_fragments()]
+            self.kept = [fragment.metadata for fragment in base.get_fragments()]
             return
         for fragment, rows in index(base):
             lost, _ = among(fixed(rows.column(ROW), SIZE), gone)
@@ -76,11 +76,14 @@ class Removal:
             self.removed.append(fragment.fragment_id)
         else:
             left = fragment.delete(_predicate(rows, lost)) if lost.any() else fragment.metadata
-            self.kept.append(without_size(left))
+            self.kept.append(left)
 
 
 def publish(
-    base: "lance.LanceDataset", new: "list[FragmentMetadata]", properties: dict[str, str], removal: Removal
+    base: "lance.LanceDataset",
+    new: "list[FragmentMetadata]",
+    properties: dict[str, str],
+    removal: Removal,
 ) -> "lance.LanceDataset":
     """Make a version of an opened one: with new fragments, without some rows.
 
@@ -92,7 +95,7 @@ def publish(
     operation = (
         LanceOperation.Update(removed_fragment_ids=removal.removed, updated_fragments=removal.kept, new_fragments=new)
         if removal.kept or removal.removed
-        else LanceOperation.Merge(_numbered(new), base.schema)  # an update of nothing conflicts with nothing
+        else LanceOperation.Merge(_numbered(new), base.lance_schema)  # an update of nothing conflicts with nothing
     )
     transaction = Transaction(read_version=base.version, operation=operation, transaction_properties=properties)
     try:

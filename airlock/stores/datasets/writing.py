@@ -77,10 +77,9 @@ class RowStream:
         if mode != "append":
             sizes["storage_options"] = options
         try:
-            written = write_fragments(self._surfacing(first, new), target, schema=self.schema, mode=mode, **sizes)
+            return list(write_fragments(self._surfacing(first, new), target, schema=self.schema, mode=mode, **sizes))
         except (OSError, ValueError, RuntimeError) as error:
             raise self.failure or error from error
-        return [without_size(fragment) for fragment in written]
 
     def keys(self) -> "NDArray[np.bytes_]":
         """Return the sorted key hashes of all rows.
@@ -159,20 +158,6 @@ class RowStream:
         names = (name for line in self._keys for name in json.loads(line))
         found: str = next(name for name in names if key_hashes([name])[0] == wanted)
         return found
-
-
-def without_size(fragment: "FragmentMetadata") -> "FragmentMetadata":
-    """Return a fragment whose files' sizes are not written down.
-
-    A file from which a sample was deleted for privacy is replaced where it lies, by a smaller one: every version that
-    names it must still find its end.
-    """
-    from lance.fragment import FragmentMetadata
-
-    document = json.loads(json.dumps(fragment.to_json()))
-    for file in document["files"]:
-        file["file_size_bytes"] = None
-    return FragmentMetadata.from_json(json.dumps(document))
 
 
 def _spool() -> IO[bytes]:

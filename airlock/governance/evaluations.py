@@ -1,5 +1,7 @@
 """What the evaluate and compress steps say about a model, as documents: read without numpy wherever a person judges."""
 
+from typing import Any
+
 import msgspec
 
 Interval = tuple[float, float]
@@ -20,6 +22,28 @@ class ClassFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     support: int
     precision_interval: Interval | None = None
     recall_interval: Interval | None = None
+
+
+class AgreementFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """:param alpha: Krippendorff's; ``None`` where it is not defined."""
+
+    alpha: float | None = None
+
+
+class LabelFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person judges of a labelling's figures; the document holds more.
+
+    :param asked: samples in the batch; ``answers`` about them, one of ``annotators`` each.
+    :param labelled: samples that have a label now, ``settled`` of them by an adjudicator.
+    """
+
+    asked: int
+    answers: int
+    labelled: int
+    settled: int
+    annotators: list[dict[str, Any]]
+    agreement: AgreementFigures
+    disputed: list[str]
 
 
 class Predictions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -41,6 +41,8 @@ class DataManifest(Manifest, frozen=True, tag="data"):
 
     :param counts: samples in each split.
     :param process: what made the dataset version.
+    :param labelling: what people said about a batch of the samples, and how far they agree, as figures
+        (:class:`airlock.labeling.report.LabelReport`); ``label_report`` is the same as a page.
     :param index: which samples with which labels, :class:`airlock.governance.comparison.index.Index`; manifests from
         before there was one have none.
     """
@@ -53,6 +55,8 @@ class DataManifest(Manifest, frozen=True, tag="data"):
     counts: dict[str, int]
     process: dict[str, Any] = {}
     index: Artifact | None = None
+    labelling: Artifact | None = None
+    label_report: Artifact | None = None
 
 
 class LabellingManifest(Manifest, frozen=True, tag="labelling"):

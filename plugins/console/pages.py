@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from airlock.digests import short
 from airlock.errors import AirlockError
+from airlock.governance.evidence.sentences import labelled
 from airlock.plugins.console.comparison import compared
 from airlock.plugins.console.drawing import scale
 from airlock.plugins.console.requests import DeskDep, RequestId, require_withdrawer
@@ -138,3 +139,4 @@ TEMPLATES = Environment(
 )
 TEMPLATES.globals["scale"] = scale
 TEMPLATES.filters |= {"short": short, "lasted": lasted, "about": about, "at_time": at_time, "figure": figure}
+TEMPLATES.filters["said"] = labelled

@@ -21,6 +21,8 @@ Document = TypeVar("Document", Evaluation, Compression)
 def data(store: ArtifactStore, base: Comparison, now: DataManifest, before: DataManifest | None) -> Comparison:
     """Compare data."""
     links = [Link(title="Validation report", artifact=now.report), Link(title="Dropped samples", artifact=now.dropped)]
+    if now.label_report is not None:
+        links.append(Link(title="Labelling report", artifact=now.label_report))
     return msgspec.structs.replace(base, data=data_changes(store, now, before), links=links)
 
 

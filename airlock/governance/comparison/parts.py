@@ -95,6 +95,22 @@ class Relabelled(Part, frozen=True, kw_only=True):
     now: str
 
 
+class Labelled(Part, frozen=True, kw_only=True):
+    """What labelers said about a batch.
+
+    :param answers: by ``people`` different ones.
+    :param alpha: Krippendorff's; ``None`` where it is not defined.
+    """
+
+    asked: int
+    answers: int
+    people: int
+    labelled: int
+    settled: int
+    disputed: int
+    alpha: float | None
+
+
 class DataChanges(Part, frozen=True, kw_only=True):
     """What became of the samples and labels since the champion's.
 
@@ -102,6 +118,7 @@ class DataChanges(Part, frozen=True, kw_only=True):
     :param dropped: samples that cleaning left out.
     :param added: samples the champion's data does not have; likewise ``removed``. ``None`` when it is not known which.
     :param changed: samples in both whose content or measures differ.
+    :param labelling: ``None`` when nobody was asked.
     :param relabelled: labelled samples in both whose label differs, the first 100; ``relabelled_count`` of all.
     """
 
@@ -120,6 +137,7 @@ class DataChanges(Part, frozen=True, kw_only=True):
     relabelled_count: int | None = None
     classes_added: list[str] = []
     classes_removed: list[str] = []
+    labelling: Labelled | None = None
 
     @property
     def same(self) -> bool:

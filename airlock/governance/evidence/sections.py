@@ -34,12 +34,13 @@ def data(compared: Comparison, links: str) -> list[str]:
         ),
         ["dropped", str(told.dropped), "–" if told.before_dropped is None else str(told.before_dropped)],
     ]
-    report, dropped = (each.artifact.digest for each in compared.links)
+    report, dropped, *asked = (each.artifact.digest for each in compared.links)
     return [
         sentences.data(told),
         table(["dataset", "this", "champion"], rows[:MOST_ROWS]),
         f"{told.dropped} samples were dropped: {link(links, 'reasons', dropped)}. "
         f"Every expectation holds: {link(links, 'validation report', report)}.",
+        *(f"{sentences.labelled(told.labelling)} {link(links, 'Labelling report', page)}." for page in asked),
     ]
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from airlock.digests import short
-from airlock.governance.comparison import Change, ClassRow, DataChanges, Flip, Metric, Paired
+from airlock.governance.comparison import Change, ClassRow, DataChanges, Flip, Labelled, Metric, Paired
 from airlock.governance.evidence.markdown import code, figure, word
 
 MOST = 3
@@ -58,6 +58,18 @@ def data(changes: DataChanges) -> str:
         return "The data is the same as the champion's."
     told = [_samples(changes), _labels(changes), _classes("New", changes.classes_added)]
     return " ".join(filter(None, [*told, _classes("Missing", changes.classes_removed)]))
+
+
+def labelled(told: Labelled | None) -> str:
+    """What people said about the batch they were asked about."""
+    if told is None:
+        return ""
+    alpha = "not defined" if told.alpha is None else f"{told.alpha:.2f}"
+    settled = f", {told.settled:,} of them settled by an adjudicator" if told.settled else ""
+    return (
+        f"{told.people} people gave {told.answers:,} answers about {told.asked:,} samples: {told.labelled:,} are "
+        f"labelled{settled}, {told.disputed:,} are disputed; agreement (Krippendorff's alpha) {alpha}."
+    )
 
 
 def _samples(changes: DataChanges) -> str:

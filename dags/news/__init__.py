@@ -1,0 +1,1 @@
+"""News: BBC articles in five classes, checked by two annotators."""

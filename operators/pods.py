@@ -7,7 +7,7 @@ from airflow.sdk.exceptions import AirflowException
 from kubernetes.client import models as k8s
 
 from airlock import progress
-from airlock.operators import data, deployment, model
+from airlock.operators import data, deployment, labeling, model
 from airlock.operators.compute import Profile, profile
 from airlock.operators.environment import step_environment
 
@@ -61,7 +61,7 @@ class PodPlace:
             image=chosen.image,
             cmds=["python", "-u", "-m", "airlock.steps"],
             arguments=[self.step, "--spec", document],
-            env_vars=pod_environment(self.step) | chosen.environment,
+            env_vars=pod_environment(self.step) | self.secrets() | chosen.environment,  # type: ignore[attr-defined]
             labels={"airlock/step": self.step},
             container_resources=k8s.V1ResourceRequirements(requests=chosen.resources, limits=chosen.resources),
             node_selector=chosen.node_selector,
@@ -122,6 +122,26 @@ class SplitPodOperator(PodPlace, data.SplitStep):
 
 class DataManifestPodOperator(PodPlace, data.DataManifestStep):
     """:class:`~airlock.operators.data.DataManifestStep` in a pod."""
+
+
+class ChooseBatchPodOperator(PodPlace, labeling.ChooseBatchStep):
+    """:class:`~airlock.operators.labeling.ChooseBatchStep` in a pod."""
+
+
+class LabellingManifestPodOperator(PodPlace, labeling.LabellingManifestStep):
+    """:class:`~airlock.operators.labeling.LabellingManifestStep` in a pod."""
+
+
+class HandOffPodOperator(PodPlace, labeling.HandOffStep):
+    """:class:`~airlock.operators.labeling.HandOffStep` in a pod."""
+
+
+class PullLabelsPodOperator(PodPlace, labeling.PullLabelsStep):
+    """:class:`~airlock.operators.labeling.PullLabelsStep` in a pod."""
+
+
+class AdjudicatePodOperator(PodPlace, labeling.AdjudicateStep):
+    """:class:`~airlock.operators.labeling.AdjudicateStep` in a pod."""
 
 
 class TransformPodOperator(PodPlace, model.TransformStep):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = ("label-studio-sdk", "krippendorff", "scikit-learn", "statsmodels")
 SEALED = True
+SEALED = True  # the labelling project holds samples; no code of a use case runs here
 JSON_LINES = "application/x-ndjson"
 
 

@@ -5,18 +5,18 @@ import inspect
 import pytest
 from airflow.sdk import BaseOperator
 
-from airlock.operators import data, deployment, model, pods
+from airlock.operators import data, deployment, labeling, model, pods
 from airlock.operators.processes import SubprocessPlace
 from airlock.operators.step import StepOperator
 from airlock.steps.registry import STEPS, load_step
 
 OPERATORS = [
     operator
-    for module in (data, model, deployment)
+    for module in (data, labeling, model, deployment)
     for _, operator in inspect.getmembers(module, inspect.isclass)
     if issubclass(operator, SubprocessPlace) and operator is not SubprocessPlace
 ]
-BY_OPERATOR_ALONE = {"register": {"code"}, "ingest": {"fingerprint"}}
+BY_OPERATOR_ALONE = {"register": {"code"}, "ingest": {"fingerprint"}, "split": {"previous"}, "choose_batch": {"champion"}}
 NO_OPERATOR = {"nothing"}
 
 

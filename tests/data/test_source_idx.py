@@ -142,5 +142,7 @@ def test_real_fashion_mnist(ingest, bare_step, rows, fashion):
     assert (result.outputs["rows"], result.outputs["duplicates"]) == (720, 0)
     labels = rows(result.outputs["samples"])["label"].to_pylist()
     assert {name: labels.count(name) for name in names} == dict.fromkeys(names, 72)
-    cleaned = bare_step("clean", samples=result.outputs["samples"], classes=names)
+    cleaned = bare_step(
+        "clean", samples=result.outputs["samples"], classes=names, cleaners=[{"name": "decode_image", "mode": "L"}]
+    )
     assert (cleaned.outputs["rows"], cleaned.outputs["dropped_rows"]) == (720, 0)

@@ -62,7 +62,8 @@ class Bucket:
         options: dict[str, Any] = {"signature_version": UNSIGNED} if self.anonymous else {}
         retries: Any = {"max_attempts": 3, "mode": "standard"}
         config = Config(connect_timeout=CONNECT, read_timeout=self.read_timeout, retries=retries, **options)
-        return boto3.client("s3", endpoint_url=self.endpoint or None, config=config)
+        # A session of its own: the default one is shared between threads, and remembers credentials.
+        return boto3.Session().client("s3", endpoint_url=self.endpoint or None, config=config)
 
     def items(self, location: str) -> list[Item]:
         """List the objects below a prefix, sorted by key; names are relative to the prefix's folder."""

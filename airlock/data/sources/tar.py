@@ -14,6 +14,7 @@ from airlock.data.sources.unpacking import unpacked
 from airlock.errors import SourceError
 
 BLOCK = 512
+CHUNK = 1 << 16
 
 
 class Tar(Archive, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="tar"):
@@ -73,3 +74,5 @@ class Tar(Archive, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
         archive.fileobj.seek(archive.offset)
         if archive.fileobj.read(BLOCK) != bytes(BLOCK):
             raise SourceError(f"{self.name} is cut short: its end mark is missing.", hint="Fetch it again.")
+        while archive.fileobj.read(min(CHUNK, self.max_member_bytes)):  # to the end of the packing, where its checksum is
+            pass

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-TOOLS = {"run_all.py", "reporting.py", "guarded_api.py"}
+TOOLS = {"run_all.py", "reporting.py", "guarded_api.py", "near_duplicates.py"}
 
 
 def main() -> int:

@@ -91,23 +91,54 @@ class VersionStep(StepOperator):
 
 
 class ValidateStep(StepOperator):
-    """Check a Great Expectations suite on the samples' metadata, failing closed, and draw the report.
+    """Check expectations on the samples' metadata and checks on their contents, failing closed; draw the report.
 
     :param dataset: the dataset version.
     :param labels: its label set.
-    :param expectations: path of the suite as JSON.
+    :param expectations: path of a Great Expectations suite as JSON.
+    :param checks: of unstructured data, ``{"check": "near_duplicates", "max_share": 0.01}`` each.
+    :param split: the split, for the check ``leakage``.
+    :param cleaning: ``{"train": cleaned["cleaning"]}``, for the check ``same_cleaning``.
+    :param previous: the dataset version that ``drift`` compares with, by default the one before; ``previous_labels``
+        its label set.
     """
 
     step = "validate"
     files = ("expectations",)
-    template_fields: Sequence[str] = ("dataset", "labels", "expectations")
+    template_fields: Sequence[str] = (
+        "dataset",
+        "labels",
+        "expectations",
+        "checks",
+        "split",
+        "cleaning",
+        "previous",
+        "previous_labels",
+    )
     operator_extra_links = (REPORT,)
 
-    def __init__(self, *, dataset: Any, labels: Any, expectations: str, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        dataset: Any,
+        labels: Any,
+        expectations: str,
+        checks: Sequence[dict[str, Any]] = (),
+        split: Any = None,
+        cleaning: dict[str, Any] | None = None,
+        previous: Any = None,
+        previous_labels: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.dataset = dataset
         self.labels = labels
         self.expectations = expectations
+        self.checks = list(checks)
+        self.split = split
+        self.cleaning = cleaning or {}
+        self.previous = previous
+        self.previous_labels = previous_labels
 
 
 class SplitStep(StepOperator):

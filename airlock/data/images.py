@@ -81,11 +81,16 @@ def measure(image: "Image") -> Picture:
 
 
 def thumbnail(content: bytes, side: int = 96) -> bytes:
-    """Return an image as PNG bytes of at most side x side pixels; a smaller one keeps its size."""
+    """Return an image as PNG bytes of at most side x side pixels; a smaller one keeps its size.
+
+    :raises SourceError: it cannot be decoded.
+    """
     image = open_image(content)
-    image.thumbnail((side, side))
     buffer = io.BytesIO()
-    image.convert("RGBA" if image.mode in ("LA", "PA", "P", "RGBA") else "RGB").save(buffer, "PNG", optimize=True)
+    with unreadable():
+        image.thumbnail((side, side))
+        alpha = image.mode in ("LA", "PA", "P", "RGBA")
+        image.convert("RGBA" if alpha else "RGB").save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 

@@ -1,42 +1,43 @@
 """The data report: one HTML page with pictures that needs nothing but itself."""
 
-import base64
 from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 
 import msgspec
 
-from airlock.data.images import thumbnail
-from airlock.data.validation import Check, Verdict
+from airlock.data.showing import NO_LABEL, Shown, show
+from airlock.data.validation.verdict import Check, Plot, Verdict
 
 OFFENDERS = 24
+PAIRS = 12
 SHEET = 10
+PLOTS = 8
 
 
 class Sheet(msgspec.Struct, frozen=True):
-    """Sample ids to show under a heading."""
+    """Sample ids to show under a heading; with ``captions``, two by two."""
 
     heading: str
     sample_ids: tuple[str, ...]
-
-
-class Shown(msgspec.Struct, frozen=True):
-    """A picture as the page holds it.
-
-    :param uri: ``data:`` URI of a PNG.
-    """
-
-    sample_id: str
-    caption: str
-    uri: str
+    captions: tuple[str, ...] = ()
 
 
 class Bar(msgspec.Struct, frozen=True):
-    """A class in the balance chart; ``width`` in percent of the largest class."""
+    """A bar; widths in percent of the longest one in its chart."""
 
     label: str
-    count: int
+    value: str
     width: float
+    before: str = ""
+    before_width: float = 0.0
+
+
+class Chart(msgspec.Struct, frozen=True):
+    """Bars under a heading; ``compared`` when each has one of the version before."""
+
+    heading: str
+    bars: tuple[Bar, ...]
+    compared: bool = False
 
 
 def sheets(verdict: Verdict, labels: Mapping[str, str | None]) -> list[Sheet]:
@@ -45,23 +46,27 @@ def sheets(verdict: Verdict, labels: Mapping[str, str | None]) -> list[Sheet]:
     :param labels: label of every sample, by its id.
     """
     if offended := _offended(verdict):
-        return [_offenders(check) for check in offended]
+        return [_pairs(check) if check.twins else _offenders(check) for check in offended]
     classes: dict[str, list[str]] = {}
     for sample_id in sorted(labels):  # ids are hashes: their order is random, and the same every time
         classes.setdefault(labels[sample_id] or NO_LABEL, []).append(sample_id)
     return [Sheet(name, tuple(ids[:SHEET])) for name, ids in sorted(classes.items())]
 
 
-NO_LABEL = "(no label)"
-
-
-def balance(labels: Iterable[str | None]) -> list[Bar]:
+def balance(labels: Iterable[str | None]) -> Chart:
     """Count the classes."""
     counts: dict[str, int] = {}
     for label in labels:
         counts[label or NO_LABEL] = counts.get(label or NO_LABEL, 0) + 1
     largest = max(counts.values(), default=1)
-    return [Bar(label, count, 100 * count / largest) for label, count in sorted(counts.items())]
+    bars = (Bar(label, f"{count:,}", 100 * count / largest) for label, count in sorted(counts.items()))
+    return Chart("Class balance", tuple(bars))
+
+
+def charts(verdict: Verdict) -> list[Chart]:
+    """Draw what changed since the version before."""
+    plots = [plot for check in verdict.checks for plot in check.plots if plot.before]
+    return [_compared(plot) for plot in plots[:PLOTS]]
 
 
 def render(
@@ -74,23 +79,28 @@ def render(
 
     :param title: names dataset and version.
     :param labels: label of every sample, by its id.
-    :param contents: gives the encoded images of some sample ids.
+    :param contents: gives the contents of some sample ids.
     """
     from jinja2 import Environment
 
     chosen = sheets(verdict, labels)
     found = contents(sorted({sample_id for sheet in chosen for sample_id in sheet.sample_ids}))
-    pictures = [(sheet, [_shown(name, labels, found) for name in sheet.sample_ids]) for sheet in chosen]
+    shown: dict[str, Shown] = {name: show(name, labels.get(name), content) for name, content in found.items()}
     template = resources.files("airlock.data").joinpath("report.html").read_text("utf-8")
     page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(template)
-    bars = balance(labels.values())
     return page.render(
-        verdict=verdict, title=title, bars=bars, pictures=pictures, offending=bool(_offended(verdict))
+        verdict=verdict,
+        title=title,
+        checks=sorted(verdict.checks, key=lambda check: (check.success, not check.rejects)),
+        balance=balance(labels.values()),
+        charts=charts(verdict),
+        sheets=[(sheet, [shown[name] for name in sheet.sample_ids if name in shown]) for sheet in chosen],
+        offending=bool(_offended(verdict)),
     ).encode()
 
 
 def _offended(verdict: Verdict) -> list[Check]:
-    return [check for check in verdict.failed if check.sample_ids]
+    return [check for check in (*verdict.failed, *verdict.warnings) if check.sample_ids]
 
 
 def _offenders(check: Check) -> Sheet:
@@ -98,6 +108,18 @@ def _offenders(check: Check) -> Sheet:
     return Sheet(f"{check.description}: {len(check.sample_ids)} samples{shown}", check.sample_ids[:OFFENDERS])
 
 
-def _shown(sample_id: str, labels: Mapping[str, str | None], contents: Mapping[str, bytes]) -> Shown:
-    uri = "data:image/png;base64," + base64.b64encode(thumbnail(contents[sample_id])).decode()
-    return Shown(sample_id, labels.get(sample_id) or NO_LABEL, uri)
+def _pairs(check: Check) -> Sheet:
+    kept = check.twins[:PAIRS]
+    shown = f", {PAIRS} pairs shown" if len(check.twins) > PAIRS else ""
+    ids = tuple(name for pair in kept for name in (pair.first, pair.second))
+    heading = f"{check.description}: {len(check.sample_ids)} samples{shown}"
+    return Sheet(heading, ids, tuple(f"{100 * pair.similarity:.1f} % alike" for pair in kept))
+
+
+def _compared(plot: Plot) -> Chart:
+    longest = max((*plot.now, *plot.before), default=0) or 1
+    bars = (
+        Bar(name, f"{100 * now:.1f} %", 100 * now / longest, f"{100 * before:.1f} %", 100 * before / longest)
+        for name, now, before in zip(plot.names, plot.now, plot.before, strict=True)
+    )
+    return Chart(plot.title, tuple(bars), compared=True)

@@ -143,7 +143,7 @@ class TestValidate:
         expectations = suite(("expect_column_values_to_not_be_null", {"column": "colour"}))
         result = run_step("validate", **both(version), expectations=expectations)
         assert_refused(
-            result, "UserError", "'colour'", "does not exist", "sample_id, label, width, height, mode, bytes"
+            result, "UserError", "'colour'", "does not exist", "sample_id, label, source", "width, height, mode"
         )
         assert result.links == {}
 

@@ -1,0 +1,1 @@
+"""Near duplicates: which images look the same, which texts say the same."""

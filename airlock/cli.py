@@ -4,11 +4,12 @@ import sys
 
 import typer
 
-from airlock.commands import gate, history, key, ledger, policy, stack
+from airlock.commands import gate, history, key, ledger, lineage, policy, stack
 from airlock.errors import AirlockError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 stack.register(app)
+lineage.register(app)
 for name, commands in {"gate": gate, "policy": policy, "ledger": ledger, "history": history, "key": key}.items():
     app.add_typer(commands.app, name=name)
 

@@ -11,8 +11,10 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airlock.errors import AirlockError, InfrastructureError
 from airlock.hooks.sealed import resolved_settings
+from airlock.lineage.edges import record
 from airlock.operators.outputs import NamedOutputs
 from airlock.operators.summary import headline, summary
+from airlock.settings import settings
 from airlock.steps.cache import Lookup, StepCache, key_of
 from airlock.steps.contract import Result, RunInfo, Spec, decode_result
 from airlock.stores.artifacts import ArtifactStore
@@ -99,6 +101,7 @@ class StepOperator(NamedOutputs, BaseOperator):
         spec = Spec(step=self.step, inputs=self.inputs, run=run, result=f"results/{run.path}.json")
         lookup = self._look_up(context, spec)
         if lookup and lookup.result:
+            record(settings(), run.path, self.step, spec.inputs, lookup.result.outputs)
             return spec, lookup.result, True
         result = self._run(context, spec)
         if result.status == "succeeded":

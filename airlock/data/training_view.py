@@ -90,6 +90,5 @@ def contents(
 
 
 def columns_of(datasets: "DatasetStore", dataset: DatasetVersion) -> list[str]:
-    """Return the names of a dataset version's columns; none when it is not there, which reading it will say."""
-    opened = datasets.tables.open(dataset.name, dataset.version)
-    return list(opened.schema.names) if opened else []
+    """Return the names of a dataset version's columns."""
+    return list(datasets.open(dataset).schema.names)

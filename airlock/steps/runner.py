@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from airlock.errors import AirlockError, UserError
+from airlock.lineage.edges import record
 from airlock.settings import Settings
 from airlock.steps.cache import environment
 from airlock.steps.context import StepContext, narrowed
@@ -42,6 +43,7 @@ def _attempt(spec: Spec, context: StepContext, settings: Settings, started: floa
         inputs = _convert(spec, step.Inputs)
         outputs = msgspec.to_builtins(step.run(inputs, context))
         Verifier(context.settings).verify_all(outputs)
+        record(settings, spec.run.path, spec.step, spec.inputs, outputs)
     except Exception as error:  # the boundary of the process: whatever happened must reach the task's history
         traceback.print_exc()
         failure = classify(error)

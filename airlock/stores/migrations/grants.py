@@ -17,7 +17,6 @@ APPEND_ONLY = (
     "label_entry",
     "deployment",
     "lineage_edge",
-    "tombstone",
     "stream_batch",
     "stream_object",
     "label_incident",

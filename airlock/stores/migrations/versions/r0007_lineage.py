@@ -1,4 +1,4 @@
-"""What each run of a step took and gave, by digest; and what is left to say of samples that were forgotten."""
+"""What each run of a step took and gave, by digest."""
 
 from alembic import op
 
@@ -18,17 +18,9 @@ CREATE TABLE airlock.lineage_edge (
     PRIMARY KEY (execution, direction, node, field)
 );
 CREATE INDEX ON airlock.lineage_edge (node);
-CREATE TABLE airlock.tombstone (
-    sample_id text COLLATE "C" NOT NULL,
-    dataset text NOT NULL,
-    reason text NOT NULL,
-    "user" text NOT NULL,
-    created double precision NOT NULL,
-    PRIMARY KEY (dataset, sample_id)
-);
 """
 
 
 def upgrade() -> None:
-    """Create both tables."""
+    """Create the table."""
     op.execute(TABLES)

@@ -1,0 +1,1 @@
+"""Lineage: which samples, datasets, labels, models and decisions follow from which."""

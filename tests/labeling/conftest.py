@@ -1,7 +1,7 @@
 """A dataset of short texts, a labelling gate that opens, and a real Label Studio with two labelers."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -9,10 +9,12 @@ import pyarrow as pa
 import pytest
 from msgspec.structs import replace
 
+from airlock.launcher.postgres import EmbeddedPostgres
 from airlock.references import Artifact, DatasetVersion
 from airlock.settings import Settings
 from airlock.steps.contract import Result, RunInfo, Spec
 from airlock.steps.runner import run_spec
+from airlock.stores.database import Database
 from airlock.stores.datasets import open_datasets
 from airlock.stores.labels import LabelStore
 from tests.governed import NUMBERS, Governed, governed, home
@@ -92,6 +94,16 @@ def site(store_settings: Settings, governed: Governed, label_studio: LabelStudio
     """Give stores and steps that know the server."""
     settings = replace(store_settings, label_studio=label_studio.url, label_studio_token=label_studio.token)
     return Site(settings, governed, label_studio)
+
+
+@pytest.fixture
+def second_database(postgres: EmbeddedPostgres, database: Database) -> Iterator[Database]:
+    """Give another fresh database."""
+    name = f"second_{next(NUMBERS)}"
+    postgres.create_database(name, "airlock_owner", members=("airlock_app", "airlock_guard"), template="template")
+    yield Database(postgres.dsn("airlock_app", "test", name))
+    with postgres.connect() as link, link.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def everybody(people: tuple[Labeler, ...], project: int, label: Callable[[int, str], str]) -> None:

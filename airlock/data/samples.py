@@ -90,7 +90,7 @@ class SampleWriter:
             self._repeated(sample, self._labels[sample_id])
             return
         self._labels[sample_id] = sample.label
-        self._held.append(_row(sample_id, sample))
+        self._held.append(row(sample_id, sample))
         self._held_bytes += len(sample.content) + sum(map(len, sample.streams.values()))
         if self._held_bytes >= self.group_bytes:
             self._flush()
@@ -135,7 +135,8 @@ def sample_schema(streams: Iterable[str] = ()) -> "pa.Schema":
     return pa.schema(columns + [(STREAM + name, pa.binary()) for name in streams])
 
 
-def _row(sample_id: str, sample: Sample) -> dict[str, Any]:
+def row(sample_id: str, sample: Sample) -> dict[str, Any]:
+    """Return a sample as a row of :func:`sample_schema`."""
     return {
         "sample_id": sample_id,
         "content": sample.content,

@@ -1,5 +1,6 @@
 """A folder of files, one sub-folder per class."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -10,9 +11,10 @@ import msgspec
 
 from airlock.data.download import Report, is_url
 from airlock.data.samples import Sample
-from airlock.data.sources.files import existing, fingerprint, is_clutter
+from airlock.data.sources.files import existing, is_clutter
 from airlock.data.sources.layout import Layout, check_pattern
 from airlock.data.sources.source import Item
+from airlock.digests import digest_document
 from airlock.errors import SourceError
 
 
@@ -37,12 +39,13 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def open(self, workdir: Path, report: Report) -> Iterator["FolderSamples"]:  # noqa: ARG002 - nothing to download
         """List the files; they are read one by one."""
         root = self._root()
-        yield FolderSamples(root, _files(root, self._layout), self._layout)
+        yield FolderSamples(root, _names(root, self._layout), self._layout)
 
     def fingerprint(self) -> str:
         """Digest of all names, sizes and modification times."""
         root = self._root()
-        return fingerprint(_files(root, self._layout), root)
+        items = FolderSamples(root, _names(root, self._layout), self._layout).stats()
+        return digest_document([[name, stat.st_size, stat.st_mtime_ns] for name, stat in items])
 
     @property
     def _layout(self) -> Layout:
@@ -59,39 +62,56 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class FolderSamples:
     """Samples of an opened folder.
 
-    :param files: paths below ``root``, sorted.
+    :param names: paths below ``root``, in the order of their parts.
     """
 
     remote: ClassVar[bool] = False
 
-    def __init__(self, root: Path, files: list[Path], layout: Layout) -> None:
+    def __init__(self, root: Path, names: list[str], layout: Layout) -> None:
         self.root = root
-        self.files = files
+        self.names = names
         self.layout = layout
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.names)
 
     def __getitem__(self, index: int) -> Sample:
-        path = self.files[index]
+        name = self.names[index]
         try:
-            content = path.read_bytes()
+            with open(f"{self.root}/{name}", "rb") as file:
+                content = file.read()
         except OSError as error:
-            raise SourceError(f"{path} cannot be read: {error.strerror}.", hint="Check its permissions.") from error
-        return self.layout.sample(path.relative_to(self.root).as_posix(), content, "folder name")
+            raise SourceError(
+                f"{self.root / name} cannot be read: {error.strerror}.", hint="Check its permissions."
+            ) from error
+        return self.layout.sample(name, content, "folder name")
 
     @cached_property
     def items(self) -> list[Item]:
         """Names, sizes and dates."""
-        return [_item(path, self.root) for path in self.files]
+        return [Item(name, f"{stat.st_size}-{stat.st_mtime_ns}", stat.st_mtime) for name, stat in self.stats()]
+
+    def stats(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield each name with what the disk knows about the file."""
+        return ((name, os.stat(f"{self.root}/{name}")) for name in self.names)
 
 
-def _files(root: Path, layout: Layout) -> list[Path]:
-    found = (path for path in root.rglob("*") if not is_clutter(path.relative_to(root).parts))
-    kept = (path for path in found if layout.keeps(path.relative_to(root).as_posix()))
-    return sorted(path for path in kept if path.is_file())
+def _names(root: Path, layout: Layout) -> list[str]:
+    """List the files that are samples; without a path object for each, which would take longer than the disk."""
+    every = layout.pattern == "*" and not layout.root
+    found = (name for name in _walk(str(root), "") if every or layout.keeps(name))
+    return sorted(found, key=lambda name: name.split("/"))
 
 
-def _item(path: Path, root: Path) -> Item:
-    stat = path.stat()
-    return Item(path.relative_to(root).as_posix(), f"{stat.st_size}-{stat.st_mtime_ns}", stat.st_mtime)
+def _walk(root: str, below: str) -> Iterator[str]:
+    try:
+        entries = list(os.scandir(f"{root}/{below}"))
+    except PermissionError:  # as if it were not there, like every listing of this system
+        return
+    for entry in entries:
+        if is_clutter((entry.name,)):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(root, f"{below}{entry.name}/")
+        elif entry.is_file():
+            yield f"{below}{entry.name}"

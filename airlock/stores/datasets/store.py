@@ -11,7 +11,7 @@ from airlock.errors import IntegrityError, UserError
 from airlock.references import DatasetVersion
 from airlock.stores.datasets import history
 from airlock.stores.datasets.appending import Appender
-from airlock.stores.datasets.commits import commit
+from airlock.stores.datasets.commits import commit, patch
 from airlock.stores.datasets.history import HINT, Change, Entry, computed, digest_of, own, title, version_of
 from airlock.stores.datasets.privacy import forgotten_rows
 from airlock.stores.datasets.writing import KEY, WORKERS
@@ -51,6 +51,22 @@ class DatasetStore:
         """
         with table_errors(f"dataset {name}"):
             return commit(self.tables, name, rows, process)
+
+    def patch(
+        self,
+        base: DatasetVersion,
+        rows: "list[pa.RecordBatch]",
+        removed: Iterable[str],
+        process: dict[str, Any],
+    ) -> tuple[DatasetVersion, Change]:
+        """Make the newest version's successor of what changed only: for those who know what did.
+
+        :param rows: new samples, and known ones with other values.
+        :param removed: sample ids that go.
+        :raises InfrastructureError: ``base`` is no longer the newest version, or has other columns.
+        """
+        with table_errors(f"dataset {base.name}"):
+            return patch(self.tables, base, rows, removed, process)
 
     def append(
         self, name: str, rows: "pa.Table | pa.RecordBatchReader", process: dict[str, Any], *, replace: bool = False

@@ -1,0 +1,197 @@
+"""From a source straight to a dataset version, and again when the source has changed: only what changed is read.
+
+What was added from a source is remembered beside the dataset: name and fingerprint (size and date) of every object,
+and its sample. An object whose fingerprint is the same, and that had been at rest for a while, is not read again, as
+DVC and Git do it. Whenever that is not enough to be sure, everything is read.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from airlock.data.download import Report
+from airlock.data.samples import Sample, row
+from airlock.data.sources.source import Listed, Samples, Source
+from airlock.digests import digest_document
+from airlock.errors import InfrastructureError, SourceError
+from airlock.references import DatasetVersion
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from airlock.stores.datasets import Change, DatasetStore
+
+REST = 2.0  # seconds: a file written within a clock tick of its listing could change again unseen
+WORKERS, CHUNK, BATCH_BYTES = 2, 32, 8 << 20
+# Labels are no part of a dataset version: they can change while the samples stay.
+LABEL_COLUMNS = ("label", "origin")
+
+
+class Remembered(msgspec.Struct, frozen=True):
+    """What was added from a source.
+
+    :param digest: of the dataset version it made.
+    :param objects: name to fingerprint, sample id, and whether it was at rest.
+    """
+
+    digest: str
+    objects: dict[str, tuple[str, str, bool]]
+
+
+def add(
+    store: "DatasetStore", name: str, source: Source, workdir: Path, report: Report
+) -> tuple[DatasetVersion, "Change"]:
+    """Make what a source holds the newest version of a dataset; the labels it knows are left to the version step.
+
+    :raises SourceError: it cannot be read, or holds nothing.
+    """
+    process: dict[str, Any] = {"added": msgspec.to_builtins(source)}
+    with source.open(workdir, report) as samples:
+        if not len(samples):
+            raise SourceError("The source is empty: it holds no sample.", hint="Check its location.")
+        if not isinstance(samples, Listed) or samples.remote:
+            return _through_parquet(store, name, samples, workdir, report, process)
+        return _Adding(store, name, samples, report, process).run()
+
+
+class _Adding:
+    """A folder, or another source whose objects are at hand."""
+
+    def __init__(
+        self, store: "DatasetStore", name: str, samples: Listed, report: Report, process: dict[str, Any]
+    ) -> None:
+        self.store, self.name, self.samples, self.report, self.process = store, name, samples, report, process
+        self.items = samples.items
+        self.listed = time.time()
+        self.key = f"{name}.airlock/added/{digest_document(process).removeprefix('sha256:')}"
+        self.ids: dict[str, str] = {}
+        self.repeated = False
+
+    def run(self) -> tuple[DatasetVersion, "Change"]:
+        done = self._only_changes() or self._everything()
+        self._remember(done[0])
+        return done
+
+    def _everything(self) -> tuple[DatasetVersion, "Change"]:
+        self.ids = {}
+        return self.store.commit(self.name, self._stream(range(len(self.items))), self.process)
+
+    def _only_changes(self) -> "tuple[DatasetVersion, Change] | None":
+        """Return what came of reading only new and changed objects; ``None`` when all must be read."""
+        known = self._known()
+        if known is None or known.digest != self.store.latest(self.name).digest:
+            return None
+        at_rest = {name: (mark, sample) for name, (mark, sample, rest) in known.objects.items() if rest}
+        marks = [at_rest.get(item.name, ("", "")) for item in self.items]
+        new = [number for number, item in enumerate(self.items) if marks[number][0] != item.fingerprint]
+        self.ids = {item.name: mark[1] for item, mark in zip(self.items, marks, strict=True) if mark[0]}
+        for number in new:
+            self.ids.pop(self.items[number].name, None)
+        kept = set(self.ids.values())
+        gone = {sample for _, sample, _ in known.objects.values()} - kept
+        if len(kept) < len(self.ids) or len({each[1] for each in known.objects.values()}) < len(known.objects):
+            return None  # one content in several files: which of them counts is known only when all are read
+        base, batches = self.store.latest(self.name), list(self._batches(new))
+        if self.repeated or not kept:
+            return None
+        try:
+            return self.store.patch(base, batches, gone, self.process)
+        except InfrastructureError:
+            return None  # somebody else committed meanwhile
+
+    def _stream(self, numbers: Sequence[int]) -> "pa.RecordBatchReader":
+        import pyarrow as pa
+
+        return pa.RecordBatchReader.from_batches(schema(getattr(self.samples, "streams", ())), self._batches(numbers))
+
+    def _batches(self, numbers: Sequence[int]) -> "Iterator[pa.RecordBatch]":
+        """Read samples, two at a time, each content once."""
+        columns = schema(getattr(self.samples, "streams", ()))
+        seen, held, size = set(self.ids.values()), list[dict[str, Any]](), 0
+        for sample_id, sample in self._read(numbers):
+            self.ids[sample.source] = sample_id
+            if sample_id in seen:
+                self.repeated = True
+                continue
+            seen.add(sample_id)
+            held.append(row(sample_id, sample))
+            size += len(sample.content)
+            if size >= BATCH_BYTES:
+                yield _batch(held, columns)
+                held, size = [], 0
+        if held:
+            yield _batch(held, columns)
+
+    def _read(self, numbers: Sequence[int]) -> Iterator[tuple[str, Sample]]:
+        waiting: deque[Future[list[tuple[str, Sample]]]] = deque()
+        chunks = (numbers[start : start + CHUNK] for start in range(0, len(numbers), CHUNK))
+        done = 0
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="read-samples") as pool:
+            for chunk in chunks:
+                waiting.append(pool.submit(self._read_chunk, chunk))
+                if len(waiting) > 2 * WORKERS:
+                    yield from waiting.popleft().result()
+                    done += CHUNK
+                    if done % (CHUNK * 100) == 0:
+                        self.report(done, len(numbers), "sample")
+            while waiting:
+                yield from waiting.popleft().result()
+
+    def _read_chunk(self, numbers: Sequence[int]) -> list[tuple[str, Sample]]:
+        read = (self.samples[number] for number in numbers)
+        return [(sample.sample_id, sample) for sample in read]
+
+    def _known(self) -> Remembered | None:
+        data = self.store.tables.objects.read(self.key)
+        try:
+            return msgspec.msgpack.decode(data, type=Remembered) if data else None
+        except msgspec.MsgspecError:  # written by another release: only a hint
+            return None
+
+    def _remember(self, version: DatasetVersion) -> None:
+        objects = {
+            item.name: (item.fingerprint, self.ids[item.name], item.modified < self.listed - REST)
+            for item in self.items
+            if item.name in self.ids
+        }
+        self.store.tables.objects.replace(self.key, msgspec.msgpack.encode(Remembered(version.digest, objects)))
+
+
+def schema(streams: Iterable[str] = ()) -> "pa.Schema":
+    """Return the columns of a version that was added: those of ingested samples, without the labels."""
+    import pyarrow as pa
+
+    from airlock.data.samples import sample_schema
+
+    return pa.schema([field for field in sample_schema(streams) if field.name not in LABEL_COLUMNS])
+
+
+def _batch(held: list[dict[str, Any]], columns: "pa.Schema") -> "pa.RecordBatch":
+    import pyarrow as pa
+
+    arrays = [pa.array([each.get(field.name) for each in held], field.type) for field in columns]
+    return pa.RecordBatch.from_arrays(arrays, schema=columns)
+
+
+def _through_parquet(
+    store: "DatasetStore", name: str, samples: Samples, workdir: Path, report: Report, process: dict[str, Any]
+) -> tuple[DatasetVersion, "Change"]:
+    """Every other source goes the way of the ingest step."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from airlock.data.ingestion import write_samples
+
+    target = workdir / "samples.parquet"
+    write_samples(samples, target, 0, report)
+    with pq.ParquetFile(target) as file:
+        names = [each for each in file.schema_arrow.names if each not in LABEL_COLUMNS]
+        columns = pa.schema([file.schema_arrow.field(each) for each in names])
+        return store.commit(
+            name, pa.RecordBatchReader.from_batches(columns, file.iter_batches(256, columns=names)), process
+        )

@@ -46,11 +46,18 @@ def metadata_frame(table: "pa.Table", labels: Mapping[str, str]) -> "pd.DataFram
     frame = frame.assign(**_expanded(documents, {*frame.columns, "label"}))
     frame = frame.sort_values("sample_id", ignore_index=True)
     frame.insert(0, "sample_id", frame.pop("sample_id"))
-    found = [labels.get(sample_id) for sample_id in frame["sample_id"]]
-    frame.insert(1, "label", found)
-    # pandas' own strings show a missing one as NaN; plain objects keep None.
-    texts = [name for name in frame.columns if _is_text(frame[name])]
-    return frame.astype(dict.fromkeys(["sample_id", "label", *texts], object))
+    frame.insert(1, "label", _plain([labels.get(sample_id) for sample_id in frame["sample_id"]]))
+    for name in frame.columns:
+        if _is_text(frame[name]):
+            frame[name] = _plain(frame[name].tolist())
+    return frame
+
+
+def _plain(values: list[Any]) -> "pd.Series":
+    """Return a column of plain objects: pandas' own strings show a missing one as NaN, these keep None."""
+    import pandas as pd
+
+    return pd.Series([None if value is None or value != value else value for value in values], dtype=object)
 
 
 def _is_text(column: "pd.Series") -> bool:
@@ -60,23 +67,18 @@ def _is_text(column: "pd.Series") -> bool:
 
 
 def _expanded(documents: list[str | None], taken: set[str]) -> "dict[str, pd.Series]":
-    import pandas as pd
-
     if not any(documents):
         return {}
     rows: list[dict[str, Any]] = [json.loads(document) if document else {} for document in documents]
     names = sorted({name for row in rows for name in row})
-    columns = {name: pd.Series([row.get(name) for row in rows]).convert_dtypes(convert_string=False) for name in names}
-    return {
-        f"{METADATA}_{name}" if name in taken else name: column.astype(float) if _nullable(column) else column
-        for name, column in columns.items()
-    }
+    return {f"{METADATA}_{name}" if name in taken else name: _column([row.get(name) for row in rows]) for name in names}
 
 
-def _nullable(column: "pd.Series") -> bool:
-    """Whether these are numbers with gaps, which pandas keeps in a type that few libraries know."""
+def _column(values: list[Any]) -> "pd.Series":
+    """Numbers become numbers, with NaN where one is missing; anything else stays as it is."""
     import pandas as pd
 
-    return bool(
-        pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column) and column.isna().any()
-    )
+    known = [value for value in values if value is not None]
+    if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+        return pd.Series(pd.to_numeric(pd.Series(values, dtype=object)))
+    return pd.Series(values, dtype=object)

@@ -61,10 +61,11 @@ class Subject:
     def rows(self) -> int:
         return len(self.frame)
 
-    @property
+    @cached_property
     def labels(self) -> Mapping[str, str | None]:
         """Label of every sample; ``None`` when it has none."""
-        return dict(zip(self.frame["sample_id"], self.frame["label"], strict=True))
+        labels = (label if isinstance(label, str) else None for label in self.frame["label"])
+        return dict(zip(self.frame["sample_id"], labels, strict=True))
 
     @cached_property
     def kind(self) -> Kind:

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -89,14 +89,32 @@ class LabelStudioServer:
             return False
 
 
+class Refreshed(httpx.Auth):
+    """A personal access token: what it is exchanged for lasts five minutes."""
+
+    requires_response_body = True
+
+    def __init__(self, url: str, refresh: str) -> None:
+        self.exchange = httpx.Request("POST", f"{url}/api/token/refresh", json={"refresh": refresh})
+        self.access = ""
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Send the request, with a new access token when the one before is refused."""
+        request.headers["Authorization"] = f"Bearer {self.access}"
+        reply = yield request
+        if reply.status_code == httpx.codes.UNAUTHORIZED:
+            self.access = (yield self.exchange).json()["access"]
+            request.headers["Authorization"] = f"Bearer {self.access}"
+            yield request
+
+
 class Labeler:
     """A person who answers over the public API, with a personal access token of their own."""
 
     def __init__(self, url: str, email: str, refresh: str) -> None:
         self.email = email
         self.refresh = refresh
-        access = httpx.post(f"{url}/api/token/refresh", json={"refresh": refresh}, timeout=60).json()["access"]
-        self.http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {access}"}, timeout=60)
+        self.http = httpx.Client(base_url=url, auth=Refreshed(url, refresh), timeout=60)
         self.id = int(self.http.get("/api/current-user/whoami").json()["id"])
 
     def tasks(self, project: int) -> dict[str, int]:

@@ -18,22 +18,25 @@ from airlock.settings import Settings
 
 Services = dict[str, dict[str, Any]]
 VARIABLE = re.compile(r"\$\{(\w+)")
+LABELLING = ("label_studio", "label_studio_token", "label_studio_secret")
 JOBS = {"keys", "airflow-init", "policies"}  # they end; everything else stays up
 
 # Which service may know which secret. An addition here needs a reason in docs/decisions/0005-compose-stack.md.
 SECRETS = {
     "POSTGRES_PASSWORD": {"postgres"},
     "AIRLOCK_OWNER_PASSWORD": {"postgres", "airflow-init"},
-    "AIRLOCK_APP_PASSWORD": {"postgres", "api-server", "scheduler", "serving"},
+    "AIRLOCK_APP_PASSWORD": {"postgres", "api-server", "scheduler", "triggerer", "serving"},
     "AIRLOCK_GUARD_PASSWORD": {"postgres", "policies", "api-server"},
-    "AIRFLOW_DATABASE_PASSWORD": {"postgres", "airflow-init", "api-server", "scheduler", "dag-processor"},
+    "AIRFLOW_DATABASE_PASSWORD": {"postgres", "airflow-init", "api-server", "scheduler", "triggerer", "dag-processor"},
     "MLFLOW_DATABASE_PASSWORD": {"postgres", "mlflow"},
     "LABEL_STUDIO_DATABASE_PASSWORD": {"postgres", "label-studio"},
-    "S3_SECRET_KEY": {"s3", "mlflow", "api-server", "scheduler", "serving"},
-    "AIRFLOW_FERNET_KEY": {"airflow-init", "api-server", "scheduler", "dag-processor"},
+    "S3_SECRET_KEY": {"s3", "mlflow", "api-server", "scheduler", "triggerer", "serving"},
+    "AIRFLOW_FERNET_KEY": {"airflow-init", "api-server", "scheduler", "triggerer", "dag-processor"},
     "AIRFLOW_JWT_SECRET": {"api-server", "scheduler"},
     "AIRFLOW_SESSION_KEY": {"api-server"},
     "LABEL_STUDIO_PASSWORD": {"label-studio"},
+    "LABEL_STUDIO_TOKEN": {"label-studio", "scheduler", "triggerer"},
+    "LABEL_STUDIO_SECRET": {"api-server", "scheduler", "triggerer"},
 }
 
 
@@ -114,7 +117,8 @@ class TestSecrets:
             for key, value in environment(service).items():
                 named_so = re.search(r"PASSWORD|SECRET|TOKEN|FERNET|_CONN$|STORE_URI$", key)
                 with_login = re.search(r"://\S*@", value)
-                assert not (named_so or with_login) or VARIABLE.search(value), f"{name}: {key} holds a secret"
+                switch = value in ("true", "false")
+                assert not (named_so or with_login) or switch or VARIABLE.search(value), f"{name}: {key} holds a secret"
 
     def test_have_no_default_that_would_start_an_open_stack(self, root: Path) -> None:
         uses = re.findall(r"\$\{\w+([^}]*)\}", (root / "docker-compose.yaml").read_text())
@@ -162,6 +166,21 @@ class TestSigning:
         assert "policies" in services["api-server"]["depends_on"]
 
 
+class TestLabelling:
+    def test_is_told_to_whoever_hands_off_and_whoever_waits(self, services: Services) -> None:
+        wanted = {f"AIRLOCK_{field.upper()}" for field in LABELLING}
+        told = {name: wanted & environment(service).keys() for name, service in services.items()}
+        assert {name for name, variables in told.items() if variables == wanted} == {"scheduler", "triggerer"}
+        rest = {name: variables for name, variables in told.items() if variables and variables != wanted}
+        assert rest == {"api-server": {"AIRLOCK_LABEL_STUDIO_SECRET"}}, "it checks webhooks, and asks nothing"
+
+    def test_the_server_takes_the_token_and_its_webhooks_leave(self, services: Services) -> None:
+        told = environment(services["label-studio"])
+        assert VARIABLE.findall(told["LABEL_STUDIO_USER_TOKEN"]) == ["LABEL_STUDIO_TOKEN"]
+        assert told["LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN"] == "true"
+        assert told["SSRF_PROTECTION_ENABLED"] == "false"
+
+
 class TestPeople:
     def test_are_written_down_by_the_api_server_and_read_where_dags_are_parsed(self, services: Services) -> None:
         for name in ("api-server", "scheduler", "dag-processor"):
@@ -179,7 +198,8 @@ class TestPeople:
 
 
 class TestSettings:
-    ELSEWHERE = ("home", "profiles", "people", "roster", "notify")  # defaults do, or TestPeople says who has them
+    # Defaults do, or another test says who has them.
+    ELSEWHERE = ("home", "profiles", "people", "roster", "notify", *LABELLING)
 
     @pytest.mark.parametrize("name", ["api-server", "scheduler", "serving"])
     def test_every_address_is_set(self, services: Services, name: str) -> None:

@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airlock.errors import AirlockError, InfrastructureError
 from airlock.hooks.sealed import resolved_settings
 from airlock.lineage.edges import record
+from airlock.operators.openlineage import emit
 from airlock.operators.outputs import NamedOutputs
 from airlock.operators.summary import headline, summary
 from airlock.settings import settings
@@ -93,6 +94,7 @@ class StepOperator(NamedOutputs, BaseOperator):
         line, table = headline(result, cached=cached), summary(spec, result)
         self.log.info("%s\n%s", line, table)
         context["ti"].xcom_push(key="summary", value={"headline": line, "table": table, "cached": cached})
+        emit(spec, result, settings())
         result.raise_failure()
         return result.outputs
 

@@ -1,16 +1,23 @@
-"""``airlock``: the embedded stack, the demo, the gates, their policies, the ledger and what it says about the past."""
+"""``airlock``: the embedded stack, the demo, datasets, gates, policies, the ledger and what it says about the past."""
 
 import sys
 
 import typer
 
-from airlock.commands import gate, history, key, ledger, lineage, policy, stack
+from airlock.commands import data, gate, history, key, ledger, lineage, policy, stack
 from airlock.errors import AirlockError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 stack.register(app)
 lineage.register(app)
-for name, commands in {"gate": gate, "policy": policy, "ledger": ledger, "history": history, "key": key}.items():
+for name, commands in {
+    "data": data,
+    "gate": gate,
+    "policy": policy,
+    "ledger": ledger,
+    "history": history,
+    "key": key,
+}.items():
     app.add_typer(commands.app, name=name)
 
 

@@ -71,12 +71,14 @@ def open_image(content: bytes) -> "Image":
 def measure(image: "Image") -> Picture:
     """Decode an opened image and describe it.
 
-    :raises SourceError: the pixels cannot be decoded, or the image is cut short.
+    :raises SourceError: the pixels cannot be decoded or are no numbers, or the image is cut short.
     """
     import numpy as np
 
     with unreadable():
         pixels = np.asarray(image)
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise SourceError("its pixels hold NaN or infinite values")
     return Picture(image.width, image.height, image.mode, float(pixels.mean()), float(pixels.std()))
 
 

@@ -12,11 +12,18 @@ with DAG("digits_data", schedule=None, catchup=False, max_active_runs=1, tags=["
 
     ingested = ingest(source=digits.SOURCE)
     cleaned = clean(samples=ingested["samples"], classes=digits.CLASSES, cleaners=digits.CLEANERS)
-    versioned = version(samples=cleaned["samples"], dataset=digits.NAME)
+    versioned = version(samples=cleaned["samples"], dataset=digits.NAME, process={"cleaning": cleaned["cleaning"]})
     data, labels = versioned["dataset"], versioned["labels"]
 
-    validated = validate(dataset=data, labels=labels, expectations=digits.EXPECTATIONS)
     divided = split(dataset=data, labels=labels, fractions=digits.SPLIT)
+    validated = validate(
+        dataset=data,
+        labels=labels,
+        expectations=digits.EXPECTATIONS,
+        checks=digits.CHECKS,
+        split=divided["split"],
+        cleaning={"all": cleaned["cleaning"]},
+    )
     manifest = data_manifest(
         use_case=digits.NAME,
         classes=digits.CLASSES,

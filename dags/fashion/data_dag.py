@@ -12,11 +12,18 @@ with DAG("fashion_data", schedule=None, catchup=False, max_active_runs=1, tags=[
 
     ingested = ingest(source=fashion.SOURCE)
     cleaned = clean(samples=ingested["samples"], classes=fashion.CLASSES, cleaners=fashion.CLEANERS)
-    versioned = version(samples=cleaned["samples"], dataset=fashion.NAME)
+    versioned = version(samples=cleaned["samples"], dataset=fashion.NAME, process={"cleaning": cleaned["cleaning"]})
     data, labels = versioned["dataset"], versioned["labels"]
 
-    validated = validate(dataset=data, labels=labels, expectations=fashion.EXPECTATIONS)
     divided = split(dataset=data, labels=labels, fractions=fashion.SPLIT)
+    validated = validate(
+        dataset=data,
+        labels=labels,
+        expectations=fashion.EXPECTATIONS,
+        checks=fashion.CHECKS,
+        split=divided["split"],
+        cleaning={"all": cleaned["cleaning"]},
+    )
     manifest = data_manifest(
         use_case=fashion.NAME,
         classes=fashion.CLASSES,

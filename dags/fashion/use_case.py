@@ -1,6 +1,7 @@
 """What makes this use case: its names, where its data comes from, its figures."""
 
 from pathlib import Path
+from typing import Any
 
 from airflow.sdk import Asset
 
@@ -31,6 +32,15 @@ SOURCE = {
 CLEANERS = [{"name": "decode_image", "mode": "L", "min_side": 28, "max_side": 28}]
 SPLIT = {"train": 0.85, "validation": 0.15, "test": 0.0}  # the published test files are the test split
 EXPECTATIONS = str(FOLDER / "expectations.json")
+CHECKS: list[dict[str, Any]] = [
+    {"check": "corrupt_files"},
+    {"check": "exact_duplicates"},
+    {"check": "near_duplicates", "max_share": 0.05, "severity": "warning"},
+    {"check": "leakage", "by": ["content"]},
+    {"check": "class_balance", "classes": CLASSES, "min_count": 10},
+    {"check": "drift", "severity": "warning"},
+    {"check": "same_cleaning"},
+]
 
 # Model
 TRANSFORM = str(FOLDER / "transform.py")

@@ -3,6 +3,7 @@
 import gzip
 import io
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,12 @@ def png(seed: int, side: int = 8, mode: str = "L") -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels(seed, side)).convert(mode).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def declared_png(width: int, height: int) -> bytes:
+    """Return a valid PNG header of an image of that size, without its pixels."""
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
 
 
 def image_folder(root: Path, classes: dict[str, int], seed: int = 0) -> Path:

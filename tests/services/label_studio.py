@@ -96,7 +96,7 @@ class Refreshed(httpx.Auth):
 
     def __init__(self, url: str, refresh: str) -> None:
         self.exchange = httpx.Request("POST", f"{url}/api/token/refresh", json={"refresh": refresh})
-        self.access = ""
+        self.access = "none-yet"
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Send the request, with a new access token when the one before is refused."""

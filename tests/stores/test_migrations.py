@@ -291,8 +291,8 @@ class TestAppending:
             {"seq": "1"},
             {"seq": None},
             {"created": 0},
-            {"created": time.time() - 3600},
-            {"created": time.time() + 3600},
+            {"created": 1.7e9},  # in 2023
+            {"created": 4.1e9},  # in 2099
             {"created": None},
         ],
         ids=str,

@@ -8,6 +8,7 @@ from airlock.errors import UserError
 from airlock.references import DatasetVersion
 from airlock.stores.datasets.commits import columns
 from airlock.stores.datasets.history import Change, Made, environment, own, properties, user, version_of
+from airlock.stores.datasets.selection import rows_of
 from airlock.stores.datasets.transactions import Removal, publish, retried
 from airlock.stores.datasets.writing import KEY
 from airlock.stores.rows import ROW, SIZE, content_digest
@@ -15,7 +16,6 @@ from airlock.stores.tables import split
 
 if TYPE_CHECKING:
     import lance
-    import pyarrow as pa
 
     from airlock.stores.datasets.store import DatasetStore
 
@@ -120,7 +120,7 @@ def _publish(
 
     new = [key for key in wanted if key in came]
     gone = np.sort(np.array([have[key] for key in wanted if key in have], dtype=f"S{SIZE}"))
-    rows = _rows(theirs, new, ours.schema.names)
+    rows = rows_of(theirs, new, ours.schema.names)
     fragments = write_fragments(rows, ours, mode="append") if new else []
     after = {key: row for key, row in have.items() if key not in wanted} | {key: came[key] for key in new}
     digest = content_digest(own(ours.schema), b"".join(after.values()))
@@ -157,15 +157,7 @@ def _differing(
     found = {}
     for start in range(0, len(keys), CHUNK):
         chunk = keys[start : start + CHUNK]
-        pair = [_rows(data, chunk, names).sort_by(KEY).to_pylist() for data in (before, after)]
+        pair = [rows_of(data, chunk, names).sort_by(KEY).to_pylist() for data in (before, after)]
         for old, new in zip(*pair, strict=True):
             found[str(old[KEY])] = [name for name in names if old[name] != new[name]]
     return found
-
-
-def _rows(data: "lance.LanceDataset", keys: list[str], names: list[str]) -> "pa.Table":
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    found = data.to_table(columns=[KEY]).column(KEY).combine_chunks()
-    return data.take(pc.indices_nonzero(pc.is_in(found, value_set=pa.array(keys, found.type))), columns=names)

@@ -14,6 +14,7 @@ from airlock.stores.datasets.appending import Appender
 from airlock.stores.datasets.commits import commit, patch
 from airlock.stores.datasets.history import HINT, Change, Entry, computed, digest_of, own, title, version_of
 from airlock.stores.datasets.privacy import forgotten_rows
+from airlock.stores.datasets.selection import rows_of
 from airlock.stores.datasets.writing import KEY, WORKERS
 from airlock.stores.rows import ROW, SIZE, content_digest, fixed, row_digests, slices
 from airlock.stores.tables import Tables, table_errors
@@ -104,14 +105,9 @@ class DatasetStore:
 
         :raises IntegrityError: the version is missing, or a row is not what its digest says.
         """
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
         with table_errors(title(version)):
             data = self.open(version)
-            wanted = pa.array(list(sample_ids), data.schema.field(KEY).type)
-            found = pc.is_in(data.to_table(columns=[KEY]).column(KEY).combine_chunks(), value_set=wanted)
-            rows = data.take(pc.indices_nonzero(found))
+            rows = rows_of(data, list(sample_ids), data.schema.names)
             self._check_rows(version, rows)
             return rows.select(_known(data, columns))
 

@@ -16,10 +16,17 @@ with DAG("news_data", schedule=None, catchup=False, max_active_runs=1, tags=["ai
     # Collect, clean, check: is it enough, and good enough?
     ingested = ingest(source=news.SOURCE)
     cleaned = clean(samples=ingested["samples"], classes=news.CLASSES, cleaners=news.CLEANERS)
-    versioned = version(samples=cleaned["samples"], dataset=news.NAME)
+    versioned = version(samples=cleaned["samples"], dataset=news.NAME, process={"cleaning": cleaned["cleaning"]})
     data, known = versioned["dataset"], versioned["labels"]
-    validated = validate(dataset=data, labels=known, expectations=news.EXPECTATIONS)
     divided = split(dataset=data, labels=known, fractions=news.SPLIT)
+    validated = validate(
+        dataset=data,
+        labels=known,
+        expectations=news.EXPECTATIONS,
+        checks=news.CHECKS,
+        split=divided["split"],
+        cleaning={"all": cleaned["cleaning"]},
+    )
     facts: dict[str, Any] = {
         "use_case": news.NAME,
         "classes": news.CLASSES,

@@ -19,12 +19,21 @@ SOURCE = {
     "root": "bbc",
     "pattern": "[0-9]*.txt",
 }
-CLEANERS = [
+CLEANERS: list[dict[str, Any]] = [
     {"name": "repair_text"},
     {"name": "min_length", "minimum": 500},
 ]
 SPLIT = {"train": 0.70, "validation": 0.15, "test": 0.15}
 EXPECTATIONS = str(FOLDER / "expectations.json")
+CHECKS: list[dict[str, Any]] = [
+    {"check": "corrupt_files"},
+    {"check": "exact_duplicates", "max_share": 0.01},
+    {"check": "near_duplicates", "max_share": 0.05, "severity": "warning"},
+    {"check": "leakage", "by": ["content"], "max_share": 0.01},
+    {"check": "class_balance", "classes": CLASSES, "min_share": 0.1},
+    {"check": "drift", "severity": "warning"},
+    {"check": "same_cleaning"},
+]
 
 # Labelling: the folders name a class for each article; two people check a batch of them.
 BATCH: dict[str, Any] = {"size": 40, "strategy": "stratified", "include_labelled": True, "kind": "text"}

@@ -1,8 +1,10 @@
 """Downloads: a URL to a file, resumed, verified and with limits, or an error that says who must act."""
 
+import ssl
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -123,7 +125,15 @@ def fingerprint(url: str, headers: Mapping[str, str] | None = None) -> str:
 def _client() -> httpx.Client:
     # Without identity a server may compress on the way, and Content-Length would not count what is saved.
     identity = {"Accept-Encoding": "identity"}
-    return httpx.Client(follow_redirects=True, max_redirects=REDIRECTS, timeout=TIMEOUT, headers=identity)
+    return httpx.Client(
+        follow_redirects=True, max_redirects=REDIRECTS, timeout=TIMEOUT, headers=identity, verify=_trust()
+    )
+
+
+@lru_cache(maxsize=1)
+def _trust() -> ssl.SSLContext:
+    """Reading the certificates takes longer than fetching a small file: once a process is enough."""
+    return httpx.create_ssl_context()
 
 
 @contextmanager

@@ -131,7 +131,7 @@ def storm(settings: Settings, publisher: Publisher, kills: int, folder: Path) ->
                 ),
             )
             if not killed:
-                process.wait()
+                process.join()
                 break
             done += 1
             time.sleep(0.05)  # answers to a killed process are still being written
@@ -168,20 +168,20 @@ class TestIngest:
         safe = journalled(settings.home)
         assert len(safe) >= 60 - 32, "all but what was on its way when the kill came"
         publisher.log.clear()
-        start(settings, "ingest", inputs, "once", 2).wait()
+        start(settings, "ingest", inputs, "once", 2).join()
         assert len(publisher.log) == len(set(publisher.log)), "a file is asked for once"
         assert not safe & set(publisher.log), "nor is what an earlier try has"
         assert result_of(settings, "ingest", "once", 2).outputs["rows"] == OBJECTS
 
     def test_killed_after_its_samples_were_stored(self, settings: Settings, publisher: Publisher) -> None:
         inputs = {"source": {"kind": "manifest", "location": f"{publisher.url}/late.jsonl"}, "fingerprint": "x"}
-        start(settings, "ingest", inputs, "late", 1).wait()
+        start(settings, "ingest", inputs, "late", 1).join()
         first = result_of(settings, "ingest", "late", 1).outputs
         publisher.log.clear()
-        start(settings, "ingest", inputs, "late", 2).wait()
+        start(settings, "ingest", inputs, "late", 2).join()
         assert result_of(settings, "ingest", "late", 2).outputs == first
         assert publisher.log == [], "the receipt of the first try names what is stored"
-        start(settings, "ingest", inputs, "another", 1).wait()
+        start(settings, "ingest", inputs, "another", 1).join()
         assert len(publisher.log) == OBJECTS, "another run fetches for itself"
 
 
@@ -244,7 +244,7 @@ def stream_storm(settings: Settings, database: Database, kills: int, folder: Pat
             done += killed
             grow()
             if not killed:
-                process.wait()
+                process.join()
                 break
         outputs = result_of(settings, "stream", str(run), attempt).outputs
         if outputs["samples"]:
@@ -252,7 +252,7 @@ def stream_storm(settings: Settings, database: Database, kills: int, folder: Pat
         if done >= kills and not outputs["waiting"]:
             break
     final = start(settings, "stream", inputs, "last", 1)
-    final.wait()
+    final.join()
     last = result_of(settings, "stream", "last", 1).outputs
     taken += contents(settings, last["samples"], folder) if last["samples"] else []
     assert sorted(taken) == sorted(f"content {number}".encode() for number in range(written))
@@ -281,7 +281,7 @@ class TestStream:
         inputs = {"stream": "s", "source": source, "settle": 0, "max_objects": 25}
         running = [start(settings, "stream", inputs, str(run), 1) for run in range(4)]
         for process in running:
-            process.wait()
+            process.join()
         found = [result_of(settings, "stream", str(run), 1).outputs for run in range(4)]
         assert sorted(one["objects"] for one in found) == [0, 10, 25, 25]
         assert sum(one["rows"] for one in found) == 60

@@ -1,11 +1,24 @@
 """From a dataset version to labels, with a real Label Studio and two people who answer over its public API."""
 
+import base64
+import hashlib
+import io
+
+import httpx
 import msgspec
+import numpy as np
+import pyarrow as pa
 import pytest
+from PIL import Image
 
 from airlock.labeling.report import LabelReport
-from airlock.references import LabelSet
+from airlock.references import DatasetVersion, LabelSet
+from airlock.stores.datasets import open_datasets
+from tests.contract.conftest import s3_server, s3_uri
+from tests.governed import NUMBERS
 from tests.labeling.conftest import CLASSES, Labeler, Site, everybody
+
+__all__ = ["s3_server", "s3_uri"]
 
 pytestmark = pytest.mark.integration
 
@@ -131,3 +144,41 @@ def test_a_personal_access_token_works_too(site: Site) -> None:
     token = site.server.admin.post("/api/token/").raise_for_status().json()["token"]
     site.settings = msgspec.structs.replace(site.settings, label_studio_token=token)
     assert site.handed(site.dataset(1))["created"] == 1
+
+
+class TestImages:
+    def pictures(self, site: Site, *contents: bytes) -> DatasetVersion:
+        ids = [hashlib.sha256(content).hexdigest() for content in contents]
+        return open_datasets(site.settings.datasets).commit(
+            f"pictures{next(NUMBERS)}", pa.table({"sample_id": ids, "content": list(contents)}), {}
+        )[0]
+
+    def noise(self, side: int) -> bytes:
+        buffer = io.BytesIO()
+        pixels = np.random.default_rng(next(NUMBERS)).integers(0, 256, (side, side, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def test_small_ones_are_inside_the_task(self, site: Site) -> None:
+        small = self.noise(8)
+        handed = site.handed(self.pictures(site, small, self.noise(9)), kind="image")
+        task = site.tasks(handed["project"])[hashlib.sha256(small).hexdigest()]
+        kind, _, content = task["data"]["image"].partition(";base64,")
+        assert (kind, base64.b64decode(content)) == ("data:image/png", small)
+
+    def test_too_large_ones_say_what_to_do(self, site: Site) -> None:
+        result = site.run(
+            "hand_off", use_case="news", manifest=site.released(self.pictures(site, self.noise(1800)), kind="image")
+        )
+        assert result.failure is not None
+        assert "too many to put into a task" in result.failure.message
+        assert "S3" in result.failure.hint
+
+    def test_large_ones_are_presigned_on_s3(self, site: Site, s3_uri: str) -> None:
+        large = self.noise(400)
+        version = self.pictures(site, large)
+        site.settings = msgspec.structs.replace(site.settings, sealed=s3_uri)
+        handed = site.handed(version, kind="image")
+        (task,) = site.tasks(handed["project"]).values()
+        reply = httpx.get(task["data"]["image"])
+        assert (reply.content, reply.headers["content-type"].startswith("text/html")) == (large, False)

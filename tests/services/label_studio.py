@@ -117,6 +117,15 @@ class Labeler:
         self.http = httpx.Client(base_url=url, auth=Refreshed(url, refresh), timeout=60)
         self.id = int(self.http.get("/api/current-user/whoami").json()["id"])
 
+    def _access(self, url: str) -> str:
+        """Exchange the token; right after a person signed up, the server's answer may be empty."""
+        for _ in range(20):
+            reply = httpx.post(f"{url}/api/token/refresh", json={"refresh": self.refresh}, timeout=60)
+            if access := reply.raise_for_status().json()["access"]:
+                return str(access)
+            time.sleep(0.5)
+        raise RuntimeError(f"no access token for {self.email}: {reply.text}")
+
     def tasks(self, project: int) -> dict[str, int]:
         """Sample id to task."""
         found = self.http.get("/api/tasks", params={"project": project, "page_size": 1000, "include": "id,data"})

@@ -20,6 +20,14 @@ from airlock.stores.datasets import open_datasets
 
 Step = Callable[..., Result]
 CLEANERS = [{"name": "decode_image", "mode": "L"}]
+CHECKS = [
+    {"check": "corrupt_files"},
+    {"check": "near_duplicates", "max_share": 0.05},
+    {"check": "leakage", "by": ["content"]},
+    {"check": "class_balance", "min_count": 50},
+    {"check": "drift"},
+    {"check": "same_cleaning"},
+]
 FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 pytestmark = pytest.mark.integration
 
@@ -207,9 +215,11 @@ def _pipeline(outputs: Callable[..., dict[str, Any]], name: str, inputs: dict[st
     ingested = outputs("ingest", source=inputs["source"])
     cleaned = outputs("clean", samples=ingested["samples"], classes=classes, cleaners=inputs["cleaners"])
     version = both(outputs("version", samples=cleaned["samples"], dataset=name))
-    validated = outputs("validate", **version, expectations=inputs["expectations"])
     divided = outputs("split", **version, fractions=inputs["fractions"])
-    parts = {"report": validated["report"], "dropped": cleaned["dropped"], "split": divided["split"], "counts": divided["counts"]}
+    more = {"checks": CHECKS, "split": divided["split"], "cleaning": {"all": cleaned["cleaning"]}}
+    validated = outputs("validate", **version, expectations=inputs["expectations"], **more)
+    parts = {"report": validated["report"], "dropped": cleaned["dropped"]}
+    parts |= {"split": divided["split"], "counts": divided["counts"]}
     return outputs("data_manifest", use_case=name, classes=classes, **version, **parts)
 
 

@@ -112,6 +112,7 @@ def test_object_larger_than_allowed(ingest, bucket):
 
 
 def test_no_credentials(ingest, bucket, monkeypatch, tmp_path):
+    public = list(bucket.objects.all())  # whose client keeps the credentials it began with
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
         monkeypatch.delenv(f"AWS_{name}")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -119,7 +120,11 @@ def test_no_credentials(ingest, bucket, monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     location = f"s3://{bucket.name}/pets"
     assert_refused(ingest(kind="s3", location=location), "UserError", location, "no credentials", "anonymous=true")
-    assert ingest(kind="s3", location=location, anonymous=True).status == "succeeded", "moto serves anybody"
+    forbidden = ingest(kind="s3", location=location, anonymous=True)
+    assert_refused(forbidden, "SourceError", "403", "Check the credentials")
+    for item in public:
+        item.Acl().put(ACL="public-read")
+    assert ingest(kind="s3", location=location, anonymous=True).outputs["rows"] == 3
 
 
 def test_no_place_in_s3(ingest):

@@ -21,9 +21,7 @@ from airlock.data.sources.tar import Tar
 from airlock.data.sources.zip import Zip
 from airlock.errors import UserError
 
-BuiltIn = (
-    Folder | Zip | Tar | Http | Manifest | S3 | Sql | Idx | Sklearn | Csv | Parquet | Jsonl | Simulator | Joined
-)
+BuiltIn = Folder | Zip | Tar | Http | Manifest | S3 | Sql | Idx | Sklearn | Csv | Parquet | Jsonl | Simulator | Joined
 KINDS: tuple[str, ...] = tuple(str(kind.__struct_config__.tag) for kind in get_args(BuiltIn))
 GROUP = "airlock.sources"
 

@@ -74,5 +74,6 @@ class Tar(Archive, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
         archive.fileobj.seek(archive.offset)
         if archive.fileobj.read(BLOCK) != bytes(BLOCK):
             raise SourceError(f"{self.name} is cut short: its end mark is missing.", hint="Fetch it again.")
-        while archive.fileobj.read(min(CHUNK, self.max_member_bytes)):  # to the end of the packing, where its checksum is
+        piece = min(CHUNK, self.max_member_bytes)
+        while archive.fileobj.read(piece):  # to the end of the packing, where its checksum is
             pass

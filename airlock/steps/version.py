@@ -10,6 +10,7 @@ from airlock.steps.context import StepContext
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     from airlock.stores.labels import Answer
 
@@ -18,6 +19,7 @@ SEALED = True
 # Labels are no part of a dataset version: they can change while the samples stay.
 LABEL_COLUMNS = ["label", "origin"]
 ANNOTATOR = "source"
+BATCH = 256
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,19 +49,45 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run(inputs: Inputs, context: StepContext) -> Outputs:
-    """Commit; content that was committed before gives the same version again."""
+    """Commit as a stream; content that was committed before gives the same version again."""
     import pyarrow.parquet as pq
 
     from airlock.stores.labels import LabelStore
 
-    table = pq.read_table(context.fetch(inputs.samples, "samples.parquet"))
-    dataset, change = context.datasets.commit(inputs.dataset, table.drop_columns(LABEL_COLUMNS), inputs.process)
+    with pq.ParquetFile(context.fetch(inputs.samples, "samples.parquet")) as file:
+        dataset, change = context.datasets.commit(inputs.dataset, _unlabelled(file), inputs.process | _made(context))
+        known = file.read(columns=["sample_id", *LABEL_COLUMNS])
+    answers = known_labels(known)
+    if change.forgotten:  # nobody speaks of what was deleted for privacy
+        there = context.datasets.digests(dataset)
+        answers = (answer for answer in answers if answer.sample_id in there)
     store = LabelStore(context.database)
-    store.record(dataset.digest, known_labels(table))
+    store.record(dataset.digest, answers)
     labels = store.resolve(dataset)
-    for name in ("added", "changed", "removed"):
+    for name in ("added", "changed", "removed", "forgotten"):
         context.metric(name, getattr(change, name))
     return Outputs(dataset=dataset, labels=labels, added=change.added, changed=change.changed, removed=change.removed)
+
+
+def _unlabelled(file: "pq.ParquetFile") -> "pa.RecordBatchReader":
+    """Return the samples as a stream, without their labels."""
+    import pyarrow as pa
+
+    names = [name for name in file.schema_arrow.names if name not in LABEL_COLUMNS]
+    schema = pa.schema([file.schema_arrow.field(name) for name in names])
+    return pa.RecordBatchReader.from_batches(schema, file.iter_batches(BATCH, columns=names))
+
+
+def _made(context: StepContext) -> dict[str, Any]:
+    """Return what belongs to every version's process besides what its task declares."""
+    from airlock.steps.cache import environment
+    from airlock.steps.source import source_digest
+
+    return {
+        "code": {step: source_digest(step) for step in ("ingest", "clean", "version")},
+        "environment": environment("version"),
+        "task": {"dag": context.run.dag, "run": context.run.run, "task": context.run.task},
+    }
 
 
 def known_labels(table: "pa.Table") -> "Iterator[Answer]":

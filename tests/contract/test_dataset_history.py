@@ -260,6 +260,17 @@ class TestOnAFileSystem(HistoryContract):
     def store(self, tmp_path: Path) -> DatasetStore:
         return open_datasets((tmp_path / "data sets").as_uri())
 
+    def test_an_altered_row_is_noticed_by_whoever_takes_it(self, store: DatasetStore, tmp_path: Path) -> None:
+        table = noise(200, seed=1)
+        version, _ = store.commit("d", table, {})
+        (file,) = tmp_path.rglob("*.lance/data/*.lance")
+        data = file.read_bytes()
+        at = data.index(table["content"][7].as_py())
+        file.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        with pytest.raises(IntegrityError, match="a row is not what its digest says"):
+            store.take(version, [table["sample_id"][7].as_py()])
+        assert store.take(version, [table["sample_id"][8].as_py()]).num_rows == 1
+
 
 class TestOnS3(HistoryContract):
     @pytest.fixture

@@ -28,9 +28,9 @@ from airlock.stores.ledger import Ledger
 from tests.integration.conftest import Stack, free_ports
 from tests.integration.lifecycle import Journey
 from tests.services import radosgw
-from tests.services.label_studio import Labeler, LabelStudioServer, label_studio, label_studio_data, labelers
+from tests.services.label_studio import Labeler, LabelStudioServer, label_studio, label_studio_data
 
-__all__ = ["label_studio", "label_studio_data", "labelers"]
+__all__ = ["label_studio", "label_studio_data"]
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
@@ -96,6 +96,12 @@ def environment(values: dict[str, str]) -> Iterator[None]:
         for name, value in values.items():
             patch.setenv(name, value)
         yield
+
+
+@pytest.fixture(scope="module")
+def labelers(label_studio: LabelStudioServer) -> tuple[Labeler, ...]:
+    """Two people, neither of them somebody who later accepts the labels."""
+    return tuple(label_studio.labeler(f"{name}@example.com") for name in ("lena", "lara"))
 
 
 @pytest.fixture(scope="module", params=["disk", "s3"])

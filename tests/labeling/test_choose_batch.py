@@ -6,6 +6,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from airlock.governance.evidence import champion_of, evidence
+from airlock.governance.manifest import load_any
 from airlock.labeling.selection import entropy, k_center, least_confidence, margin, most, stratified
 from airlock.labeling.tasks import Chosen, decode_chosen
 from airlock.references import DatasetVersion
@@ -119,6 +121,17 @@ class TestStep:
         result = stores.run("choose_batch", dataset=stores.dataset(2), size=1, kind="text", predictions=told)
         assert result.failure is not None
         assert message in result.failure.message
+
+    def test_the_gate_shows_what_would_be_asked(self, stores: Site) -> None:
+        dataset = stores.dataset(4)
+        manifest = stores.released(dataset, instructions="Read | all of it.", strategy="random, 4 of 4")
+        shown = evidence(stores.governed.artifacts, manifest["digest"], "")
+        assert "news: labelling manifest" in shown
+        assert "| samples | `4 of 4` |" in shown
+        assert "| classes | `business, sport, tech` |" in shown
+        assert "these samples](" in shown
+        assert "this label config](" in shown
+        assert champion_of(stores.governed.artifacts, "", load_any(stores.governed.artifacts, manifest["digest"])) == ""
 
     @pytest.mark.parametrize(
         ("changes", "message"),

@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from airflow.providers_manager import ProvidersManager
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from airflow.sdk.execution_time import task_runner
+from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 
 from airlock import settings as settings_module
 from airlock.hooks.label_studio import LabelStudioHook
@@ -131,6 +133,13 @@ class TestWaiting:
 
 
 class TestHook:
+    def test_airflow_knows_it_and_masks_the_token(self) -> None:
+        found = ProvidersManagerTaskRuntime().hooks[CONNECTION]
+        assert found.hook_class_name == "airlock.hooks.label_studio.LabelStudioHook"
+        behaviour = ProvidersManager().field_behaviours[CONNECTION]
+        assert "password" not in behaviour["hidden_fields"]
+        assert behaviour["relabeling"]["password"] == "Access token"
+
     def test_a_connections_password_is_the_token(self, connected: Site) -> None:
         assert LabelStudioHook(CONNECTION).get_conn().people()
         told = LabelStudioHook(CONNECTION).environment()

@@ -98,11 +98,12 @@ class Watch:
     @classmethod
     def open(cls, studio: "Studio", handoff: str) -> "Watch":
         """Read what was handed off."""
-        from airlock.hooks.artifacts import ArtifactsHook
         from airlock.labeling.handoff import read_hand_off
         from airlock.labeling.tasks import decode_chosen
+        from airlock.settings import settings
+        from airlock.stores.artifacts import open_artifacts
 
-        artifacts = ArtifactsHook().get_conn()
+        artifacts = open_artifacts(settings().artifacts)  # no connection is looked up: a triggerer's must be awaited
         asked = read_hand_off(artifacts.read(handoff))
         chosen = decode_chosen(artifacts.read(asked.samples.digest))
         return cls(studio, asked, frozenset(item.sample_id for item in chosen))

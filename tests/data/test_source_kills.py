@@ -223,6 +223,8 @@ def stream_storm(settings: Settings, database: Database, kills: int, folder: Pat
 
     def grow() -> None:
         nonlocal written
+        if written and done >= kills:
+            return
         for _ in range(chance.randrange(5, 40)):
             (grown / f"{written}.txt").write_bytes(f"content {written}".encode())
             written += 1

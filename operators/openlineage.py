@@ -16,6 +16,7 @@ from airlock.steps.contract import Result, Spec
 
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import InputDataset, OutputDataset, RunEvent
+    from openlineage.client.facet_v2 import DatasetFacet
 
 log = logging.getLogger(__name__)
 CONFIGURED = ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG", "OPENLINEAGE__TRANSPORT")
@@ -50,7 +51,7 @@ def emit(spec: Spec, result: Result, settings: Settings) -> None:
 def events(spec: Spec, result: Result, settings: Settings) -> "list[RunEvent]":
     """Return the two events of a run: its start, and how it ended."""
     from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
-    from openlineage.client.facet_v2 import error_message_run, parent_run
+    from openlineage.client.facet_v2 import RunFacet, error_message_run, parent_run
 
     namespace = os.environ.get("OPENLINEAGE_NAMESPACE", "airlock")
     job = Job(namespace=namespace, name=f"{spec.run.dag}.{spec.run.task}")
@@ -58,7 +59,7 @@ def events(spec: Spec, result: Result, settings: Settings) -> "list[RunEvent]":
         run=parent_run.Run(runId=run_id(f"{spec.run.dag}/{spec.run.run}")),
         job=parent_run.Job(namespace=namespace, name=spec.run.dag),
     )
-    facets = {"parent": parent}
+    facets: dict[str, RunFacet] = {"parent": parent}
     ended = dict(facets)
     if result.failure:
         ended["errorMessage"] = error_message_run.ErrorMessageRunFacet(result.failure.message, "python")
@@ -108,11 +109,11 @@ def _place(edge: Edge, settings: Settings) -> tuple[str, str]:
     return (settings.artifacts if node.kind != "labels" else "airlock-labels"), node.id
 
 
-def _facets(edge: Edge) -> "dict[str, object]":
-    from openlineage.client.facet_v2 import dataset_version_dataset, documentation_dataset
+def _facets(edge: Edge) -> "dict[str, DatasetFacet]":
+    from openlineage.client.facet_v2 import DatasetFacet, dataset_version_dataset, documentation_dataset
 
     told = documentation_dataset.DocumentationDatasetFacet(description=f"{edge.node.kind}, {edge.field} of {edge.step}")
-    facets: dict[str, object] = {"documentation": told}
+    facets: dict[str, DatasetFacet] = {"documentation": told}
     if edge.node.kind == "dataset":
         facets["version"] = dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion=edge.node.id)
     return facets

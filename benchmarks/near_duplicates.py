@@ -12,7 +12,7 @@ from airlock.data.similarity.images import fingerprint, near_images
 
 SIDE = 96
 SHARE = 0.02
-DISTANCE, SIMILARITY = 10, 0.985
+DISTANCE, SIMILARITY = 10, 0.98
 
 
 class Measured(NamedTuple):

@@ -19,7 +19,7 @@ EXPECTATIONS = str(FOLDER / "expectations.json")
 CHECKS: list[dict[str, Any]] = [
     {"check": "corrupt_files"},
     {"check": "exact_duplicates"},
-    {"check": "near_duplicates", "max_share": 0.05},
+    {"check": "near_duplicates", "max_share": 0.08},
     {"check": "leakage", "by": ["content"]},
     {"check": "class_balance", "classes": CLASSES, "min_count": 50},
     {"check": "drift", "severity": "warning"},

@@ -22,7 +22,7 @@ Step = Callable[..., Result]
 CLEANERS = [{"name": "decode_image", "mode": "L"}]
 CHECKS = [
     {"check": "corrupt_files"},
-    {"check": "near_duplicates", "max_share": 0.05},
+    {"check": "near_duplicates", "max_share": 0.08},
     {"check": "leakage", "by": ["content"]},
     {"check": "class_balance", "min_count": 50},
     {"check": "drift"},

@@ -60,7 +60,7 @@ def test_planted_copies_of_images_are_found():
     finally:
         del sys.modules["near_duplicates"]
     assert found.precision == 1.0
-    assert found.recall >= 0.9
+    assert found.recall >= 0.95
     assert found.seconds < 60
 
 
@@ -72,11 +72,11 @@ def test_real_fashion_has_hardly_any_near_duplicate(fashion):
     images = read_idx(fashion / "train-images-idx3-ubyte.gz", 1 << 30, 3)
     originals = [encode_png(image) for image in images]
     brighter = [encode_png(np.clip(image * 1.1, 0, 255).astype(np.uint8)) for image in images[:50]]
-    pairs = near_images(fingerprint([*originals, *brighter]), 10, 0.985)
+    pairs = near_images(fingerprint([*originals, *brighter]), 10, 0.98)
     wanted = {(place, len(images) + place) for place in range(50)}
     found = {(pair.first, pair.second) for pair in pairs}
     assert len(wanted & found) >= 49
-    assert len(found - wanted) <= 12, "28 x 28 grey shirts do look alike"
+    assert len(found - wanted) <= 25, "28 x 28 grey shirts do look alike"
 
 
 def test_texts_by_share_of_changed_words():

@@ -38,7 +38,7 @@ class NearDuplicates(Declared, frozen=True, tag="near_duplicates"):
     """Samples that look or read almost the same.
 
     :param distance: bits of 64 in which the perceptual hashes of two images may differ.
-    :param similarity: least correlation of two images' small copies (0.985), or least share of three-word runs that
+    :param similarity: least correlation of two images' small copies (0.98), or least share of three-word runs that
         two texts have in common (0.8).
     """
 

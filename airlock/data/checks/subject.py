@@ -13,7 +13,7 @@ from airlock.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-IMAGES, TEXTS = 0.985, 0.8
+IMAGES, TEXTS = 0.98, 0.8
 
 
 class Previous(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ import msgspec
 
 from airlock.data.download import Report, is_url
 from airlock.data.samples import Sample
-from airlock.data.sources.files import existing, is_clutter
+from airlock.data.sources.files import CLUTTER, existing
 from airlock.data.sources.layout import Layout, check_pattern
 from airlock.data.sources.source import Item
 from airlock.digests import digest_document
@@ -98,18 +99,17 @@ class FolderSamples:
 
 def _names(root: Path, layout: Layout) -> list[str]:
     """List the files that are samples; without a path object for each, which would take longer than the disk."""
-    every = layout.pattern == "*" and not layout.root
-    found = (name for name in _walk(str(root), "") if every or layout.keeps(name))
-    return sorted(found, key=lambda name: name.split("/"))
+    found = _walk(str(root), "")
+    return list(found) if layout.pattern == "*" and not layout.root else [name for name in found if layout.keeps(name)]
 
 
 def _walk(root: str, below: str) -> Iterator[str]:
     try:
-        entries = list(os.scandir(f"{root}/{below}"))
+        entries = sorted(os.scandir(f"{root}/{below}"), key=attrgetter("name"))
     except PermissionError:  # as if it were not there, like every listing of this system
         return
     for entry in entries:
-        if is_clutter((entry.name,)):
+        if entry.name[0] == "." or entry.name in CLUTTER:
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(root, f"{below}{entry.name}/")

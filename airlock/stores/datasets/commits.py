@@ -125,14 +125,17 @@ class _Commit:
     ) -> tuple[DatasetVersion, Change]:
         """Only what the caller says has changed; the rest is not looked at."""
         import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
 
         new = stream.write(latest, "append", self.tables.options)
         keys, came = stream.keys(), stream.rows()
         index = latest.to_table(columns=[KEY, ROW])
         rows = fixed(index.column(ROW), SIZE)
-        going = np.sort(np.concatenate([key_hashes(removed), keys]))
+        going = pa.array(removed + stream.names(), index.schema.field(KEY).type)
         came.sort()
-        lost = among(key_hashes(index.column(KEY).to_pylist()), going)[0] & ~among(rows, came)[0]
+        touched = pc.is_in(index.column(KEY), value_set=going).to_numpy()
+        lost = touched & ~among(rows, came)[0]
         fresh = came[~among(came, stream.known)[0]]
         left = np.concatenate([rows[~lost], fresh])
         digest = content_digest(self.schema.names, left)

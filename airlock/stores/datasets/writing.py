@@ -153,11 +153,13 @@ class RowStream:
         self._rows.write(fixed(batch.column(ROW), SIZE).tobytes())
         return batch
 
-    def _name_of(self, wanted: bytes) -> str:
+    def names(self) -> list[str]:
+        """Return the keys of all rows, in the order of the stream."""
         self._keys.seek(0)
-        names = (name for line in self._keys for name in json.loads(line))
-        found: str = next(name for name in names if key_hashes([name])[0] == wanted)
-        return found
+        return [name for line in self._keys for name in json.loads(line)]
+
+    def _name_of(self, wanted: bytes) -> str:
+        return next(name for name in self.names() if key_hashes([name])[0] == wanted)
 
 
 def _spool() -> IO[bytes]:

@@ -18,6 +18,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     :param dropped: the record of dropped samples.
     :param counts: samples in each split.
     :param process: what made this data, kept in the manifest.
+    :param labelling: figures of what people were asked; ``label_report`` the same as a page.
     """
 
     use_case: str
@@ -29,6 +30,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     dropped: Artifact
     counts: dict[str, int]
     process: dict[str, Any] = {}
+    labelling: Artifact | None = None
+    label_report: Artifact | None = None
 
 
 class Outputs(msgspec.Struct, frozen=True, kw_only=True):

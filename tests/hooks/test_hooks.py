@@ -18,6 +18,7 @@ from airlock.hooks.address import AddressHook
 from airlock.hooks.artifacts import ArtifactsHook
 from airlock.hooks.database import DatabaseHook
 from airlock.hooks.git import GitHook
+from airlock.hooks.sealed import SealedHook
 from airlock.hooks.serving import ServingHook
 from airlock.hooks.tracking import TrackingHook
 from airlock.provider import get_provider_info
@@ -28,6 +29,7 @@ __all__ = ["governed", "home"]
 HOOKS = {
     "airlock_artifacts": ArtifactsHook,
     "airlock_database": DatabaseHook,
+    "airlock_sealed": SealedHook,
     "airlock_tracking": TrackingHook,
     "airlock_serving": ServingHook,
 }

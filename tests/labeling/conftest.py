@@ -26,6 +26,13 @@ CLASSES = ["business", "sport", "tech"]
 Step = Callable[..., dict[str, Any]]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give whichever test comes first the time to install Label Studio and to migrate its database, once for all."""
+    for item in items:
+        if "label_studio_data" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(1800))
+
+
 class Site:
     """The stores, the server and the steps between them.
 

@@ -26,7 +26,7 @@ LABELERS = ("lena@example.com", "sami@example.com")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "airlock-tests"
 VENV = CACHE / f"label-studio-{VERSION}"
 TEMPLATE = CACHE / f"label-studio-{VERSION}-data"
-FIRST_START, START = 420.0, 120.0
+FIRST_START, START = 900.0, 120.0
 
 
 class LabelStudioServer:
@@ -204,7 +204,7 @@ def _install() -> None:
         [uv, "pip", "install", "--quiet", "--python", str(VENV / "bin" / "python"), f"label-studio=={VERSION}"],
     ):
         try:
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=900)
         except (OSError, subprocess.SubprocessError) as error:
             said = str(getattr(error, "stderr", "") or error)
             pytest.skip(f"label-studio {VERSION} cannot be installed into {VENV}: {said[-300:]}")

@@ -16,7 +16,12 @@ OPERATORS = [
     for _, operator in inspect.getmembers(module, inspect.isclass)
     if issubclass(operator, SubprocessPlace) and operator is not SubprocessPlace
 ]
-BY_OPERATOR_ALONE = {"register": {"code"}, "ingest": {"fingerprint"}, "split": {"previous"}, "choose_batch": {"champion"}}
+BY_OPERATOR_ALONE = {
+    "register": {"code"},
+    "ingest": {"fingerprint"},
+    "split": {"previous"},
+    "choose_batch": {"champion"},
+}
 NO_OPERATOR = {"nothing"}
 
 

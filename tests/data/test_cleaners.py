@@ -264,6 +264,19 @@ class TestOwnCleaner:
         assert [line["what"] for line in lines(outputs["changes"])] == ["rewritten"]
         assert outputs["cleaning"]["cleaners"][0]["parameters"] == {"but": ""}
 
+    def test_the_operator_hands_its_code_over_as_an_artifact(self, clean, store, tmp_path, rows):
+        from airlock.operators.data import CleanOperator
+
+        (tmp_path / "own.py").write_text(self.CODE)
+        declared = [REPAIR, {"name": f"{tmp_path}/own.py:upper"}]
+        operator = CleanOperator(task_id="clean", samples={}, classes=[], cleaners=declared)
+        operator.__dict__["artifacts"] = store
+        first, own = operator.inputs["cleaners"]
+        assert first == REPAIR
+        assert own["name"] == "own.py:upper", "where the file lies is not part of what it does"
+        assert store.read(own["code"]["digest"]).decode() == self.CODE
+        assert rows(clean(texts(b"low"), [own]).outputs["samples"])["content"].to_pylist() == [b"LOW"]
+
     def test_a_mistake_in_it_is_an_error_and_drops_nothing(self, clean, own):
         result = clean(texts(b"fine", b"bug"), [own])
         assert_refused(result, "UserError", "own.py:upper failed on 1.txt", "KeyError", "oops", "Correct the cleaner")

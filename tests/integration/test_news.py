@@ -155,7 +155,7 @@ class TestCollecting:
         changes = [msgspec.json.decode(line) for line in store.read(cleaned["changes"]["digest"]).splitlines()]
         assert len(dropped) == cleaned["dropped_rows"]
         assert all(item["reason"] and item["source"].startswith("bbc/") for item in dropped)
-        assert changes
+        assert len(changes) == cleaned["changed_rows"]
         assert all(item["cleaner"] and item["what"] for item in changes)
 
     def test_the_stores_are_where_the_settings_say(self, news: News, place: dict[str, str]) -> None:

@@ -108,7 +108,9 @@ def _provenance(source: Any, inputs: Inputs) -> dict[str, Any]:
 
 
 def _received(inputs: Inputs, context: StepContext, folder: Path) -> Outputs | None:
-    """Return what an earlier try of this very task stored, if it is still there."""
+    """Return what an earlier try of this very task stored, if it is still there and the source is still the same."""
+    if not inputs.fingerprint:  # nobody can say whether the source changed since
+        return None
     try:
         receipt = msgspec.json.decode((folder / RECEIPT).read_bytes(), type=Receipt)
         if receipt.task != task_name(context) or receipt.inputs != inputs:

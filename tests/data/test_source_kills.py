@@ -181,6 +181,9 @@ class TestIngest:
         start(settings, "ingest", inputs, "late", 2).join()
         assert result_of(settings, "ingest", "late", 2).outputs == first
         assert publisher.log == [], "the receipt of the first try names what is stored"
+        start(settings, "ingest", inputs | {"fingerprint": ""}, "late", 3).join()
+        assert len(publisher.log) == OBJECTS, "the source may have changed when nobody says that it did not"
+        publisher.log.clear()
         start(settings, "ingest", inputs, "another", 1).join()
         assert len(publisher.log) == OBJECTS, "another run fetches for itself"
 

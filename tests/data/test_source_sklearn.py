@@ -27,4 +27,4 @@ def test_fingerprint_is_stable():
 
 
 def test_another_set_is_refused(ingest):
-    assert_refused(ingest(kind="sklearn", location="iris"), "UserError", "iris", "folder, zip, idx, sklearn")
+    assert_refused(ingest(kind="sklearn", location="iris"), "UserError", "iris", "folder, zip, tar")

@@ -171,7 +171,7 @@ def label_studio_data() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _install()
         if not TEMPLATE.is_dir():
-            making = TEMPLATE.with_suffix(".making")
+            making = TEMPLATE.with_name(f"{TEMPLATE.name}.making")
             shutil.rmtree(making, ignore_errors=True)
             making.mkdir()
             with running(making, FIRST_START):

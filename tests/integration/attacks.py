@@ -22,9 +22,9 @@ from airlock.launcher.environment import child_environment
 from airlock.launcher.layout import Layout
 from airlock.launcher.postgres import EmbeddedPostgres
 from airlock.references import Artifact
-from airlock.stores.artifacts import open_artifacts
 from airlock.stores.database import Database, open_database
 from airlock.stores.gates import GateRequest, GateRequests
+from airlock.stores.layers import open_layers
 from airlock.stores.ledger import Ledger
 from tests.integration.conftest import Stack
 
@@ -45,7 +45,7 @@ class Target:
         self.requests = GateRequests(self.database)
         self.ledger = Ledger(self.database)
         self.keys = stack.settings.public_keys
-        self.store = open_artifacts(stack.settings.artifacts)
+        self.store = open_layers(stack.settings)
         self.people = {role: stack.person(role) for role in ("Admin", "data_engineer", "devops_engineer")}
         adding = _add_people(stack)
         self.run = self.people["data_engineer"].trigger(DAG)

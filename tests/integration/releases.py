@@ -17,7 +17,8 @@ from airlock.deployment.config import ImageInput, PackageConfig
 from airlock.governance.manifest import CandidateManifest, DataManifest, ReleaseManifest, put
 from airlock.references import Artifact, DatasetVersion, LabelSet, ModelVersion, TrackingRun
 from airlock.settings import Settings
-from airlock.stores.artifacts import ArtifactStore, open_artifacts
+from airlock.stores.artifacts import ArtifactStore
+from airlock.stores.layers import open_layers
 
 USE_CASE = "orders"
 CLASSES = ["left", "right", "top"]
@@ -40,7 +41,7 @@ class Releases:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.store: ArtifactStore = open_artifacts(settings.artifacts)
+        self.store: ArtifactStore = open_layers(settings)
         self.nothing = self.store.put(b"{}")
         self.candidate = self._candidate()
         self.package = self._package()

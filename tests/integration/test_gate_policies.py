@@ -19,9 +19,9 @@ from airlock.governance.policy import GatePolicy, Stage
 from airlock.launcher.layout import Layout
 from airlock.launcher.postgres import EmbeddedPostgres
 from airlock.references import DatasetVersion, LabelSet
-from airlock.stores.artifacts import open_artifacts
 from airlock.stores.database import open_database
 from airlock.stores.gates import GateRequest, GateRequests
+from airlock.stores.layers import open_layers
 from airlock.stores.ledger import Ledger
 from tests.integration.conftest import Stack
 
@@ -34,7 +34,7 @@ ENDED = ("success", "failed", "skipped", "upstream_failed")
 
 def manifest(stack: Stack) -> str:
     """Store a manifest unlike every other; return its digest."""
-    store = open_artifacts(stack.settings.artifacts)
+    store = open_layers(stack.settings)
     some = store.put(b"something")
     made = DataManifest(
         use_case="policies",

@@ -15,9 +15,9 @@ from airlock.demo.airflow_api import AirflowApi
 from airlock.governance.book import Book
 from airlock.governance.manifest import DataManifest, put
 from airlock.references import DatasetVersion, LabelSet
-from airlock.stores.artifacts import open_artifacts
 from airlock.stores.database import open_database
 from airlock.stores.gates import GateRequest, GateRequests
+from airlock.stores.layers import open_layers
 from airlock.stores.ledger import Ledger
 from tests.integration.conftest import Stack
 
@@ -83,7 +83,7 @@ class Storm:
         return tasks
 
     def _manifest(self) -> dict[str, Any]:
-        store = open_artifacts(self.stack.settings.artifacts)
+        store = open_layers(self.stack.settings)
         some = store.put(b"something")
         manifest = DataManifest(
             use_case="storm",

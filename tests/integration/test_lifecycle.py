@@ -18,9 +18,9 @@ from airlock.digests import short
 from airlock.governance.manifest import CandidateManifest, ReleaseManifest, chain
 from airlock.launcher.layout import Layout
 from airlock.launcher.status import status, total_memory
-from airlock.stores.artifacts import open_artifacts
 from airlock.stores.database import open_database
 from airlock.stores.gates import GateRequests
+from airlock.stores.layers import open_layers
 from airlock.stores.ledger import Ledger
 from tests.integration.conftest import Stack
 from tests.integration.lifecycle import Journey
@@ -56,7 +56,7 @@ class TestFirstTime:
         assert line.startswith(f"airlock: served digits {short(served.manifest)} ")
 
     def test_the_served_model_is_accurate_and_small(self, stack: Stack, digits: Journey) -> None:
-        store = open_artifacts(stack.settings.artifacts)
+        store = open_layers(stack.settings)
         manifests = list(chain(store, ask_served("digits", stack.settings).manifest).values())
         release = next(manifest for manifest in manifests if isinstance(manifest, ReleaseManifest))
         candidate = next(manifest for manifest in manifests if isinstance(manifest, CandidateManifest))
@@ -186,7 +186,7 @@ class TestFashion:
         assert stack.person("Admin").client.post("/variables", json=body).status_code == 201
         journey = Journey(stack)
         journey.through("fashion")
-        store = open_artifacts(stack.settings.artifacts)
+        store = open_layers(stack.settings)
         manifests = chain(store, ask_served("fashion", stack.settings).manifest).values()
         candidate = next(manifest for manifest in manifests if isinstance(manifest, CandidateManifest))
         assert candidate.metrics["accuracy"] >= 0.72

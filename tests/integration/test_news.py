@@ -20,10 +20,10 @@ from rich.console import Console
 
 from airlock.governance.manifest import DataManifest, chain, load
 from airlock.launcher.stack import down, up
-from airlock.stores.artifacts import open_artifacts
 from airlock.stores.database import open_database
 from airlock.stores.datasets import open_datasets
 from airlock.stores.labels import LabelStore
+from airlock.stores.layers import open_layers
 from airlock.stores.ledger import Ledger
 from tests.integration.conftest import Stack, free_ports
 from tests.integration.lifecycle import Journey
@@ -85,7 +85,7 @@ class News(Journey):
 
     def manifest_of(self, task: str) -> DataManifest:
         """The manifest a task made."""
-        store = open_artifacts(self.stack.settings.artifacts)
+        store = open_layers(self.stack.settings)
         return load(store, str(self.output(task)["manifest"]["digest"]), DataManifest)
 
 
@@ -150,7 +150,7 @@ class TestCollecting:
 
     def test_every_drop_and_every_repair_has_its_reason(self, news: News) -> None:
         cleaned = news.output("clean")
-        store = open_artifacts(news.stack.settings.artifacts)
+        store = open_layers(news.stack.settings)
         dropped = [msgspec.json.decode(line) for line in store.read(cleaned["dropped"]["digest"]).splitlines()]
         changes = [msgspec.json.decode(line) for line in store.read(cleaned["changes"]["digest"]).splitlines()]
         assert len(dropped) == cleaned["dropped_rows"]
@@ -209,7 +209,7 @@ class TestGates:
 
     def test_the_accepted_manifest_names_dataset_and_labels_and_is_queued(self, news: News) -> None:
         made = news.output("labelled_manifest")["manifest"]["digest"]
-        store = open_artifacts(news.stack.settings.artifacts)
+        store = open_layers(news.stack.settings)
         manifest = chain(store, made)[made]
         assert isinstance(manifest, DataManifest)
         assert manifest.labels.dataset == manifest.dataset.digest

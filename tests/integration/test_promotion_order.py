@@ -14,9 +14,9 @@ from airlock.launcher.layout import Layout
 from airlock.launcher.stack import up
 from airlock.launcher.starting import process_of
 from airlock.references import Artifact
-from airlock.stores.artifacts import open_artifacts
 from airlock.stores.database import open_database
 from airlock.stores.gates import GateRequests
+from airlock.stores.layers import open_layers
 from airlock.stores.ledger import Ledger
 from airlock.stores.queue import PromotionQueue
 from tests.governed import Governed
@@ -111,7 +111,7 @@ class Signing(Governed):
     def __init__(self, stack: Stack) -> None:
         host = host_authority(stack.settings)
         self.database, self.guard, self.signer = open_database(stack.settings.database), host.database, host.signer
-        self.artifacts, self.keys = open_artifacts(stack.settings.artifacts), stack.settings.public_keys
+        self.artifacts, self.keys = open_layers(stack.settings), stack.settings.public_keys
         self.ledger, self.requests = Ledger(self.guard), GateRequests(self.database)
         self.queue = PromotionQueue(self.database)
 

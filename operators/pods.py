@@ -7,7 +7,7 @@ from airflow.sdk.exceptions import AirflowException
 from kubernetes.client import models as k8s
 
 from airlock import progress
-from airlock.operators import data, deployment, labeling, model
+from airlock.operators import data, deployment, labeling, model, stream
 from airlock.operators.compute import Profile, profile
 from airlock.operators.environment import step_environment
 
@@ -102,6 +102,10 @@ def pod_environment(step: str) -> dict[str, str]:
 
 class IngestPodOperator(PodPlace, data.IngestStep):
     """:class:`~airlock.operators.data.IngestStep` in a pod."""
+
+
+class StreamPodOperator(PodPlace, stream.StreamStep):
+    """:class:`~airlock.operators.stream.StreamStep` in a pod."""
 
 
 class CleanPodOperator(PodPlace, data.CleanStep):

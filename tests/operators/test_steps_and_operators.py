@@ -5,14 +5,14 @@ import inspect
 import pytest
 from airflow.sdk import BaseOperator
 
-from airlock.operators import data, deployment, labeling, model, pods
+from airlock.operators import data, deployment, labeling, model, pods, stream
 from airlock.operators.processes import SubprocessPlace
 from airlock.operators.step import StepOperator
 from airlock.steps.registry import STEPS, load_step
 
 OPERATORS = [
     operator
-    for module in (data, labeling, model, deployment)
+    for module in (data, stream, labeling, model, deployment)
     for _, operator in inspect.getmembers(module, inspect.isclass)
     if issubclass(operator, SubprocessPlace) and operator is not SubprocessPlace
 ]

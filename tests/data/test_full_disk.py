@@ -41,7 +41,8 @@ def small_disk(tmp_path: Path) -> Iterator[Mount]:
 
 
 def ingest(home: Path, artifacts: Path, source: Path):
-    settings = Settings(home=str(home), artifacts=artifacts.as_uri())
+    # Raw samples go to the sealed store; here both are on the small disk.
+    settings = Settings(home=str(home), artifacts=artifacts.as_uri(), sealed=artifacts.as_uri())
     run = RunInfo(dag="test", run="run", task="ingest")
     inputs = {"source": {"kind": "folder", "location": str(source)}}
     return run_spec(Spec(step="ingest", inputs=inputs, run=run, result="results/1.json"), settings)

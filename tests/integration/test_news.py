@@ -104,7 +104,10 @@ def labelers(label_studio: LabelStudioServer) -> tuple[Labeler, ...]:
     return tuple(label_studio.labeler(f"{name}@example.com") for name in ("lena", "lara"))
 
 
-@pytest.fixture(scope="module", params=["disk", "s3"])
+# Where S3 can be had it stands for both in `make test`, and `make soak` runs the other too: minutes each.
+@pytest.fixture(
+    scope="module", params=[pytest.param("disk", marks=[] if radosgw.missing() else [pytest.mark.soak]), "s3"]
+)
 def place(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     """Where the stores are, as settings."""
     if request.param == "disk":

@@ -140,6 +140,7 @@ def _answers(context: StepContext, dataset: DatasetVersion) -> dict[str, dict[st
 
 def _previous(inputs: Inputs, context: StepContext) -> Any:
     from airlock.data.checks import Previous
+    from airlock.stores.labels import LabelStore
 
     before = inputs.previous
     if before is None:
@@ -149,22 +150,12 @@ def _previous(inputs: Inputs, context: StepContext) -> Any:
         if not earlier:
             return None
         before = earlier[-1]
-    labels = inputs.previous_labels or _newest_labels(context, before)
+    labels = inputs.previous_labels or LabelStore(context.database).newest(before.digest)
     frame = _frame(context, before, labels)
     if labels is None:  # not that all labels vanished: nobody asked yet
         frame = frame.drop(columns="label")
     process = context.datasets.process(before)
     return Previous(title=f"{before.name} version {before.version}", frame=frame, cleaning=process.get("cleaning"))
-
-
-def _newest_labels(context: StepContext, dataset: DatasetVersion) -> LabelSet | None:
-    with context.database.transaction() as cursor:
-        cursor.execute(
-            "SELECT digest, dataset, rows FROM airlock.label_set WHERE dataset = %s ORDER BY created DESC LIMIT 1",
-            (dataset.digest,),
-        )
-        row = cursor.fetchone()
-    return LabelSet(**row) if row else None
 
 
 def _store(verdict: "Verdict", subject: "Subject", dataset: DatasetVersion, context: StepContext) -> Outputs:

@@ -212,6 +212,16 @@ class LabelStore:
             disputed = tuple(str(row["sample_id"]) for row in cursor.fetchall())
         return Resolution(labels=labels, version=version, disputed=disputed)
 
+    def newest(self, dataset_digest: str) -> LabelSet | None:
+        """Return the label set that a dataset version was given last, ``None`` when it has none."""
+        with self.database.transaction() as cursor:
+            cursor.execute(
+                "SELECT digest, dataset, rows FROM airlock.label_set WHERE dataset = %s ORDER BY created DESC LIMIT 1",
+                (dataset_digest,),
+            )
+            row = cursor.fetchone()
+        return LabelSet(**row) if row else None
+
     def handed_off(self, name: str, server: str) -> list[int]:
         """Return the projects that were made for a hand-off on a server, the newest first."""
         with self.database.transaction() as cursor:

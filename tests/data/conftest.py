@@ -107,3 +107,34 @@ def fashion() -> Path:
     if not (root / "fashion-mnist").is_dir():
         pytest.skip(f"no real Fashion-MNIST below {root}: name the folder above it with AIRLOCK_TEST_DATA")
     return root / "fashion-mnist"
+
+
+@pytest.fixture
+def dripping() -> Iterator[str]:
+    """Give the URL of a server that sends a byte now and then."""
+    stop = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
+            try:
+                while not stop.wait(0.02):
+                    self.wfile.write(b"x")
+            except OSError:
+                return
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/slow"
+        stop.set()
+        server.shutdown()
+        thread.join()

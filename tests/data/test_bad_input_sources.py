@@ -5,9 +5,6 @@ servers and files as the ingest step meets them, whatever the kind of source.
 """
 
 import gzip
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -56,37 +53,6 @@ class TestEveryKindOfFileAtAUrl:
     def test_nobody_listens(self, ingest, free_port, kind):
         result = ingest(kind=kind, location=f"http://127.0.0.1:{free_port}/x")
         assert_refused(result, "InfrastructureError", str(free_port), "run the task again", category="infrastructure")
-
-
-@pytest.fixture
-def dripping() -> Iterator[str]:
-    """Give the URL of a server that sends a byte now and then."""
-    stop = threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", "1000000")
-            self.end_headers()
-
-        def do_GET(self) -> None:
-            self.do_HEAD()
-            try:
-                while not stop.wait(0.02):
-                    self.wfile.write(b"x")
-            except OSError:
-                return
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/slow"
-        stop.set()
-        server.shutdown()
-        thread.join()
 
 
 def test_a_server_that_drips(ingest, dripping, monkeypatch):

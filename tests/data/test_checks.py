@@ -9,43 +9,13 @@ import pandas as pd
 import pytest
 from data_files import png
 from PIL import Image
+from subjects import frames, jpeg, names, run, scene, subject_of
 
-from airlock.data.checks import Previous, Subject, decode_checks, run_checks
+from airlock.data.checks import Previous, Subject, decode_checks
 from airlock.data.checks.drift import compare, psi
 from airlock.data.images import encode_png
-from airlock.data.metadata import metadata_frame
-from airlock.data.report import render
 from airlock.data.validation import Verdict
 from airlock.errors import UserError
-
-
-def names(count, start=0):
-    return [f"{number:064x}" for number in range(start, start + count)]
-
-
-def subject_of(contents, labels=None, columns=None, **more):
-    """Make a subject of contents; a list of bytes, numbered."""
-    ids = names(len(contents))
-    frame = pd.DataFrame({"sample_id": ids, "label": labels or ["cat"] * len(ids)})
-    for name, values in (columns or {}).items():
-        frame[name] = values
-    return Subject(frame, lambda: iter(zip(ids, contents, strict=True)), **more)
-
-
-def run(subject, **check):
-    return run_checks(decode_checks([check]), subject)[0]
-
-
-def scene(seed, side=64):
-    """Draw clouds: no two seeds look alike."""
-    small = np.random.default_rng(seed).integers(0, 256, (5, 5), dtype=np.uint8)
-    return Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC)
-
-
-def jpeg(image, quality=90):
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
 
 
 class TestFiles:
@@ -233,35 +203,28 @@ class TestLabels:
 
 
 class TestDrift:
-    RANDOM = np.random.default_rng(5)
-
-    def frames(self, rows=2000, shift=0.0, labels="ab"):
-        mean = self.RANDOM.normal(100 + shift, 20, rows)
-        label = self.RANDOM.choice(list(labels), rows)
-        return pd.DataFrame({"sample_id": names(rows), "label": label, "mean": mean, "mode": "L"})
-
     def subject(self, now, before):
         return Subject(now, lambda: iter(()), previous=Previous(title="pets version 1", frame=before))
 
     def test_the_same_distribution_does_not_drift(self):
-        check = run(self.subject(self.frames(), self.frames()), check="drift")
+        check = run(self.subject(frames(), frames()), check="drift")
         assert check.success, check.observed
         assert {plot.title for plot in check.plots} == {"mean", "label", "mode"}
 
     def test_shifted_numbers_drift(self):
-        check = run(self.subject(self.frames(shift=15), self.frames()), check="drift")
+        check = run(self.subject(frames(shift=15), frames()), check="drift")
         assert not check.success
         assert "pets version 1: mean PSI" in check.observed
         assert [plot.title for plot in check.plots] == ["mean"]
 
     def test_labels_drift(self):
-        check = run(self.subject(self.frames(labels="abb"), self.frames(labels="aab")), check="drift")
+        check = run(self.subject(frames(labels="abb"), frames(labels="aab")), check="drift")
         assert not check.success
         assert "label PSI" in check.observed
         assert "chi2" in check.observed
 
     def test_a_new_value_and_a_vanished_column_drift(self):
-        before, now = self.frames(), self.frames()
+        before, now = frames(), frames()
         now["mode"] = "RGB"
         assert "mode PSI" in run(self.subject(now, before), check="drift").observed
         now["mode"] = None
@@ -276,7 +239,7 @@ class TestDrift:
         assert compare("side", before, before).psi == 0
 
     def test_few_samples_by_accident_do_not_drift(self):
-        before = self.frames(2000)
+        before = frames(2000)
         small = pd.DataFrame(
             {"sample_id": names(5), "label": list("aabab"), "mean": [70.0, 95, 101, 110, 130], "mode": "L"}
         )
@@ -285,10 +248,10 @@ class TestDrift:
         assert check.success
 
     def test_first_version_and_unknown_column(self):
-        check = run(Subject(self.frames(), lambda: iter(())), check="drift")
+        check = run(Subject(frames(), lambda: iter(())), check="drift")
         assert (check.success, check.observed) == (True, "there is no version before")
         with pytest.raises(UserError, match="'colour', which is no column of both"):
-            run(self.subject(self.frames(), self.frames()), check="drift", columns=["colour"])
+            run(self.subject(frames(), frames()), check="drift", columns=["colour"])
 
     def test_index_of_known_value(self):
         assert psi(np.array([0.5, 0.5]), np.array([0.8, 0.2])) == pytest.approx(0.3 * np.log(1.6) - 0.3 * np.log(0.4))
@@ -363,67 +326,3 @@ class TestDeclaration:
         with pytest.raises(UserError, match="corrupt_files could not be made: OSError: disk on fire") as caught:
             run(subject, check="corrupt_files")
         assert "nothing about the data" in caught.value.hint
-
-
-class TestMetadata:
-    def table(self, **columns):
-        import pyarrow as pa
-
-        return pa.table({"sample_id": names(3)[::-1], "source": ["c", "b", "a"]} | columns)
-
-    def test_json_becomes_columns(self):
-        documents = ['{"age":3,"source":"web","ok":true}', None, '{"age":5.5,"name":"x"}']
-        frame = metadata_frame(self.table(metadata=documents), {names(1)[0]: "cat"})
-        assert list(frame.columns) == ["sample_id", "label", "source", "age", "name", "ok", "metadata_source"]
-        assert frame["sample_id"].tolist() == names(3)
-        assert frame["label"].tolist() == ["cat", None, None]
-        assert frame["age"].tolist()[0::2] == [5.5, 3.0]
-        assert frame["age"].dtype == float
-        assert frame["metadata_source"].tolist()[2] == "web"
-
-    def test_no_metadata_is_no_column(self):
-        import pyarrow as pa
-
-        frame = metadata_frame(self.table(metadata=pa.array([None] * 3, pa.string())), {})
-        assert list(frame.columns) == ["sample_id", "label", "source"]
-
-
-class TestPage:
-    def page(self, subject, *checks):
-        contents = dict(subject.contents())
-        verdict = Verdict(suite="s", rows=subject.rows, checks=run_checks(decode_checks(checks), subject))
-        found = render(verdict, "pets version 1", subject.labels, lambda ids: {name: contents[name] for name in ids})
-        return found.decode()
-
-    def test_pairs_stand_side_by_side(self):
-        contents = [jpeg(scene(1)), jpeg(scene(1), 60), jpeg(scene(2))]
-        text = self.page(subject_of(contents), {"check": "near_duplicates", "max_share": 0})
-        assert text.count('<div class="pair">') == 1
-        assert text.count("data:image/png;base64,") == 2
-        assert "% alike" in text
-
-    def test_texts_are_shown_as_excerpts_that_cannot_become_markup(self):
-        evil = b"<script>alert(1)</script> & more"
-        text = self.page(subject_of([evil, evil.upper()]), {"check": "exact_duplicates"})
-        assert "<script" not in text.lower()
-        assert "&lt;script&gt;" in text
-        assert text.count("<blockquote") == 2
-
-    def test_corrupt_files_are_shown_as_that(self):
-        subject = subject_of([png(1), png(2, 64)[:-2000], b""], columns={"mode": ["L"] * 3})
-        text = self.page(subject, {"check": "corrupt_files"})
-        assert "pixels cannot be decoded" in text
-        assert "it has zero bytes" in text
-
-    def test_drift_is_drawn_and_keyboard_reaches_everything(self):
-        rows = TestDrift().frames(300)
-        subject = Subject(rows, lambda: iter((name, b"text") for name in rows["sample_id"]))
-        subject.previous = Previous(title="pets version 0", frame=TestDrift().frames(300, shift=40))
-        text = self.page(subject, {"check": "drift", "severity": "warning"})
-        assert text.count("<svg") > 10
-        assert "<summary>mean</summary>" in text
-        assert "! warning" in text
-        assert '<a class="skip" href="#samples">' in text
-        assert ":focus-visible" in text
-        for outside in ("http://", "https://", "<script", "<link", "url("):
-            assert outside not in text

@@ -126,33 +126,12 @@ class TestResume:
 
 
 class TestPace:
-    def test_a_server_that_drips_is_given_up(self, tmp_path):
-        class Drip(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.send_header("Content-Length", "100000")
-                self.end_headers()
-                try:
-                    for _ in range(1000):
-                        self.wfile.write(b"x")
-                        time.sleep(0.01)
-                except OSError:
-                    return
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-                pass
-
-        with ThreadingHTTPServer(("127.0.0.1", 0), Drip) as server:
-            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-            thread.start()
-            began = time.monotonic()
-            url = f"http://127.0.0.1:{server.server_port}/slow"
-            with pytest.raises(InfrastructureError, match="below 1,024 bytes a second") as caught:
-                download(url, tmp_path / "f", max_bytes=1 << 20, report=quiet, pace=Pace(window=0.5))
-            assert time.monotonic() - began < 5
-            assert "goes on where it stopped" in caught.value.hint
-            server.shutdown()
-            thread.join()
+    def test_a_server_that_drips_is_given_up(self, tmp_path, dripping):
+        began = time.monotonic()
+        with pytest.raises(InfrastructureError, match="below 1,024 bytes a second") as caught:
+            download(dripping, tmp_path / "f", max_bytes=1 << 20, report=quiet, pace=Pace(window=0.5))
+        assert time.monotonic() - began < 5
+        assert "goes on where it stopped" in caught.value.hint
 
 
 class TestManifest:

@@ -3,12 +3,10 @@
 import json
 from collections.abc import Mapping
 
-import msgspec
 from msgspec.structs import asdict, replace
 
 from airlock.governance.comparison.index import differences
-from airlock.governance.comparison.parts import Change, DataChanges, Labelled
-from airlock.governance.evaluations import LabelFigures
+from airlock.governance.comparison.parts import Change, DataChanges
 from airlock.governance.manifest import CandidateManifest, DataManifest
 from airlock.stores.artifacts import ArtifactStore
 
@@ -34,13 +32,7 @@ def code_of(manifest: CandidateManifest) -> dict[str, str]:
 
 def data_changes(store: ArtifactStore, now: DataManifest, before: DataManifest | None) -> DataChanges:
     """Compare samples and labels."""
-    own = DataChanges(
-        dataset=now.dataset,
-        labels=now.labels,
-        counts=now.counts,
-        dropped=_dropped(store, now),
-        labelling=_labelled(store, now),
-    )
+    own = DataChanges(dataset=now.dataset, labels=now.labels, counts=now.counts, dropped=_dropped(store, now))
     if before is None:
         return own
     found = differences(store, now, before)
@@ -53,21 +45,6 @@ def data_changes(store: ArtifactStore, now: DataManifest, before: DataManifest |
         classes_added=[name for name in now.classes if name not in before.classes],
         classes_removed=[name for name in before.classes if name not in now.classes],
         **(asdict(found) if found else {}),
-    )
-
-
-def _labelled(store: ArtifactStore, manifest: DataManifest) -> Labelled | None:
-    if manifest.labelling is None:
-        return None
-    found = msgspec.json.decode(store.read(manifest.labelling.digest), type=LabelFigures)
-    return Labelled(
-        asked=found.asked,
-        answers=found.answers,
-        people=len(found.annotators),
-        labelled=found.labelled,
-        settled=found.settled,
-        disputed=len(found.disputed),
-        alpha=found.agreement.alpha,
     )
 
 

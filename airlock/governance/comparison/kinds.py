@@ -10,12 +10,12 @@ from airlock.errors import IntegrityError
 from airlock.governance.comparison.changes import changes, code_of, data_changes, parameters_of
 from airlock.governance.comparison.pairing import Answered, pair
 from airlock.governance.comparison.parts import ClassRow, Comparison, Link, Metric, Paired, Shrunk
-from airlock.governance.evaluations import ClassFigures, Compression, Evaluation, Interval
+from airlock.governance.evaluations import ClassFigures, Compression, Evaluation, Interval, LabelFigures
 from airlock.governance.manifest import CandidateManifest, DataManifest, LabellingManifest, ReleaseManifest
 from airlock.references import Artifact
 from airlock.stores.artifacts import ArtifactStore
 
-Document = TypeVar("Document", Evaluation, Compression)
+Document = TypeVar("Document", Evaluation, Compression, LabelFigures)
 
 
 def data(store: ArtifactStore, base: Comparison, now: DataManifest, before: DataManifest | None) -> Comparison:
@@ -23,7 +23,10 @@ def data(store: ArtifactStore, base: Comparison, now: DataManifest, before: Data
     links = [Link(title="Validation report", artifact=now.report), Link(title="Dropped samples", artifact=now.dropped)]
     if now.label_report is not None:
         links.append(Link(title="Labelling report", artifact=now.label_report))
-    return msgspec.structs.replace(base, data=data_changes(store, now, before), links=links)
+    told = data_changes(store, now, before)
+    if now.labelling is not None:
+        told = msgspec.structs.replace(told, labelling=read(store, now.labelling, LabelFigures))
+    return msgspec.structs.replace(base, data=told, links=links)
 
 
 def labelling(
@@ -143,7 +146,7 @@ def shrunk(told: Compression, classes: list[str]) -> Shrunk:
 
 
 def read(store: ArtifactStore, artifact: Artifact, kind: type[Document]) -> Document:
-    """Read what a step said about a model.
+    """Read what a step said about a model or about labels.
 
     :raises IntegrityError: it is something else.
     """

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from airlock.governance.evaluations import Interval
+from airlock.governance.evaluations import Interval, LabelFigures
 from airlock.references import Artifact, DatasetVersion, LabelSet
 
 Kind = Literal["data", "labelling", "candidate", "release"]
@@ -95,22 +95,6 @@ class Relabelled(Part, frozen=True, kw_only=True):
     now: str
 
 
-class Labelled(Part, frozen=True, kw_only=True):
-    """What labelers said about a batch.
-
-    :param answers: by ``people`` different ones.
-    :param alpha: Krippendorff's; ``None`` where it is not defined.
-    """
-
-    asked: int
-    answers: int
-    people: int
-    labelled: int
-    settled: int
-    disputed: int
-    alpha: float | None
-
-
 class DataChanges(Part, frozen=True, kw_only=True):
     """What became of the samples and labels since the champion's.
 
@@ -118,7 +102,7 @@ class DataChanges(Part, frozen=True, kw_only=True):
     :param dropped: samples that cleaning left out.
     :param added: samples the champion's data does not have; likewise ``removed``. ``None`` when it is not known which.
     :param changed: samples in both whose content or measures differ.
-    :param labelling: ``None`` when nobody was asked.
+    :param labelling: what people said about a batch; ``None`` when nobody was asked.
     :param relabelled: labelled samples in both whose label differs, the first 100; ``relabelled_count`` of all.
     """
 
@@ -137,7 +121,7 @@ class DataChanges(Part, frozen=True, kw_only=True):
     relabelled_count: int | None = None
     classes_added: list[str] = []
     classes_removed: list[str] = []
-    labelling: Labelled | None = None
+    labelling: LabelFigures | None = None
 
     @property
     def same(self) -> bool:

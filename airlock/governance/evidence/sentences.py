@@ -3,7 +3,8 @@
 from collections import Counter
 
 from airlock.digests import short
-from airlock.governance.comparison import Change, ClassRow, DataChanges, Flip, Labelled, Metric, Paired
+from airlock.governance.comparison import Change, ClassRow, DataChanges, Flip, Metric, Paired
+from airlock.governance.evaluations import LabelFigures
 from airlock.governance.evidence.markdown import code, figure, word
 
 MOST = 3
@@ -60,15 +61,15 @@ def data(changes: DataChanges) -> str:
     return " ".join(filter(None, [*told, _classes("Missing", changes.classes_removed)]))
 
 
-def labelled(told: Labelled | None) -> str:
+def labelled(told: LabelFigures | None) -> str:
     """What people said about the batch they were asked about."""
     if told is None:
         return ""
-    alpha = "not defined" if told.alpha is None else f"{told.alpha:.2f}"
+    alpha = "not defined" if told.agreement.alpha is None else f"{told.agreement.alpha:.2f}"
     settled = f", {told.settled:,} of them settled by an adjudicator" if told.settled else ""
     return (
-        f"{told.people} people gave {told.answers:,} answers about {told.asked:,} samples: {told.labelled:,} are "
-        f"labelled{settled}, {told.disputed:,} are disputed; agreement (Krippendorff's alpha) {alpha}."
+        f"{len(told.annotators)} people gave {told.answers:,} answers about {told.asked:,} samples: "
+        f"{told.labelled:,} are labelled{settled}, {len(told.disputed):,} are disputed; agreement (Krippendorff's alpha) {alpha}."
     )
 
 

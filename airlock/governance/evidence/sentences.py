@@ -69,7 +69,8 @@ def labelled(told: LabelFigures | None) -> str:
     settled = f", {told.settled:,} of them settled by an adjudicator" if told.settled else ""
     return (
         f"{len(told.annotators)} people gave {told.answers:,} answers about {told.asked:,} samples: "
-        f"{told.labelled:,} are labelled{settled}, {len(told.disputed):,} are disputed; agreement (Krippendorff's alpha) {alpha}."
+        f"{told.labelled:,} are labelled{settled}, {len(told.disputed):,} are disputed; "
+        f"agreement (Krippendorff's alpha) {alpha}."
     )
 
 

@@ -5,8 +5,8 @@ import msgspec
 from airlock.errors import UserError
 from airlock.references import Artifact
 from airlock.steps.context import StepContext
+from airlock.steps.hand_off import GATE, deliver, open_studio
 from airlock.steps.hand_off import Outputs as Outputs
-from airlock.steps.hand_off import deliver, open_studio
 
 ENVIRONMENT = ("label-studio-sdk", "pyarrow", "pylance")
 SEALED = True  # labelers see the samples; no code of a use case runs here
@@ -18,13 +18,11 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     :param handoff: of the labelling.
     :param disputed: JSON Lines, as ``pull_labels`` writes them.
     :param adjudicator: e-mail address in Label Studio of who alone settles; empty takes anybody's answers there.
-    :param gate: the gate that released the batch to labelling.
     """
 
     handoff: Artifact
     disputed: Artifact
     adjudicator: str = ""
-    gate: str = "labelling"
 
 
 def run(inputs: Inputs, context: StepContext) -> Outputs:
@@ -41,9 +39,7 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
     from airlock.stores.ledger import Ledger
 
     asked = read_hand_off(context.artifacts.read(inputs.handoff.digest))
-    require_approval(
-        Ledger(context.database), asked.manifest, inputs.gate, context.settings.public_keys, asked.use_case
-    )
+    require_approval(Ledger(context.database), asked.manifest, GATE, context.settings.public_keys, asked.use_case)
     disputed = {item.sample_id for item in decode_chosen(context.artifacts.read(inputs.disputed.digest))}
     released = {item.sample_id for item in decode_chosen(context.artifacts.read(asked.samples.digest))}
     if disputed - released:

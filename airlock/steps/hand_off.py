@@ -17,16 +17,14 @@ ENVIRONMENT = ("label-studio-sdk", "pyarrow", "pylance")
 SEALED = True  # labelers see the samples; no code of a use case runs here
 JSON = "application/json"
 HOOK = "airlock/labelling/hook"
+GATE = "labelling"  # no DAG author names another one
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """:param manifest: the labelling manifest.
-    :param gate: the gate whose approval is required.
-    """
+    """:param manifest: the labelling manifest."""
 
     use_case: str
     manifest: Artifact
-    gate: str = "labelling"
 
 
 class Outputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +79,7 @@ def _verified(inputs: Inputs, context: StepContext) -> "LabellingManifest":
             hint="Hand it off in its own use case's DAG.",
         )
     digest, keys = inputs.manifest.digest, context.settings.public_keys
-    require_approval(Ledger(context.database), digest, inputs.gate, keys, inputs.use_case)
+    require_approval(Ledger(context.database), digest, GATE, keys, inputs.use_case)
     context.link("Manifest", digest)
     return manifest
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from airlock.stores.labels import Incident, LabelStore
 
 ENVIRONMENT = ("label-studio-sdk", "krippendorff", "scikit-learn", "statsmodels")
-SEALED = True
 SEALED = True  # the labelling project holds samples; no code of a use case runs here
 JSON_LINES = "application/x-ndjson"
 

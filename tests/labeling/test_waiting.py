@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import TaskDeferred
 
 from airlock import settings as settings_module
 from airlock.operators.labeling import WaitForLabelsOperator
-from airlock.operators.labels_trigger import LabelsTrigger
+from airlock.operators.labeling.trigger import LabelsTrigger
 from airlock.plugins.console.app import console
 from airlock.settings import Settings
 from tests.governed import Governed
@@ -47,7 +47,7 @@ class Waiter:
         digest = handed["handoff"]["digest"]
         made = LabelsTrigger(handoff=digest, share=share, poll=poll, reminder=3600, conn_id=None)
         path, arguments = made.serialize()
-        assert path.endswith("labels_trigger.LabelsTrigger")
+        assert path.endswith("labeling.trigger.LabelsTrigger")
         assert not {"token", "password"} & arguments.keys()
         self.trigger = LabelsTrigger(**arguments)
         self.event: dict[str, Any] | None = None

@@ -41,7 +41,7 @@ class LabelsTrigger(BaseTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Say how another triggerer makes the same trigger."""
         names = ("handoff", "share", "poll", "reminder", "conn_id")
-        return "airlock.operators.labels_trigger.LabelsTrigger", {name: getattr(self, name) for name in names}
+        return "airlock.operators.labeling.trigger.LabelsTrigger", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Count, pause, count again."""

@@ -12,7 +12,7 @@ with DAG(
 ) as dag:
     dag.doc_md = __doc__
 
-    data = claim(use_case=fashion.NAME, gate="data", queue="fashion/model")["manifest"]
+    data = claim(use_case=fashion.NAME, gate="labels", queue="fashion/model")["manifest"]
     tensors = transform(manifest=data, code=fashion.TRANSFORM)["tensors"]
     trained = train(
         tensors=tensors,

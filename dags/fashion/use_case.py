@@ -42,6 +42,16 @@ CHECKS: list[dict[str, Any]] = [
     {"check": "same_cleaning"},
 ]
 
+# Labelling: the published files come with labels; two people check a batch of them.
+BATCH: dict[str, Any] = {"size": 30, "strategy": "stratified", "include_labelled": True, "kind": "image"}
+QUESTION: dict[str, Any] = {
+    "kind": "image",
+    "overlap": 2,
+    "instructions": "Choose what the picture shows. A shirt has buttons or a collar; skip what nobody can tell.",
+}
+RULE = {"consensus": "majority", "sources": "fallback"}
+POLL = 5.0  # seconds between two looks at how far people are
+
 # Model
 TRANSFORM = str(FOLDER / "transform.py")
 NETWORK = str(FOLDER / "network.py")

@@ -47,8 +47,8 @@ with DAG("news_data", schedule=None, catchup=False, max_active_runs=1, tags=["ai
         batch=chosen["batch"],
         strategy=chosen["strategy"],
         **news.QUESTION,
-    )
-    released = gate(use_case=news.NAME, gate="labelling", manifest=question["manifest"], policy=news.GATES["labelling"])
+    )["manifest"]
+    released = gate(use_case=news.NAME, gate="labelling", manifest=question, policy=news.GATES["labelling"])
     asked = labeling.hand_off(use_case=news.NAME, manifest=released["manifest"])
     answered = labeling.wait_for_labels(handoff=asked["handoff"], poll=news.POLL)
     pulled = labeling.pull_labels(handoff=answered["handoff"], rule=news.RULE)

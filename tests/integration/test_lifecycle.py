@@ -179,21 +179,6 @@ class TestWalkingRound:
         assert httpx.patch(url, json={"chosen_options": ["Approve"], "params_input": {}}).status_code in (401, 403)
 
 
-class TestFashion:
-    def test_idx_files_from_a_configured_folder_reach_an_endpoint(self, stack: Stack, test_data: Path) -> None:
-        folder = test_data / "fashion-mnist"
-        body = {"key": "airlock_fashion_location", "value": str(folder)}
-        assert stack.person("Admin").client.post("/variables", json=body).status_code == 201
-        journey = Journey(stack)
-        journey.through("fashion")
-        store = open_layers(stack.settings)
-        manifests = chain(store, ask_served("fashion", stack.settings).manifest).values()
-        candidate = next(manifest for manifest in manifests if isinstance(manifest, CandidateManifest))
-        assert candidate.metrics["accuracy"] >= 0.72
-        assert journey.gates == len(ALL_GATES)
-        assert ledger_holds(stack.settings)
-
-
 class TestOperations:
     def test_the_idle_stack_fits_a_laptop(self, stack: Stack, digits: Journey) -> None:
         services = status(stack.home)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pyarrow as pa
 import pytest
@@ -211,6 +212,33 @@ class HistoryContract:
             assert (version.rows, store.log(line)[0].made.kind) == (rows, "forget")
             assert identity not in store.read(version)["sample_id"].to_pylist()
         assert store.take(first, [table["sample_id"][8].as_py()]).num_rows == 1
+
+    @pytest.mark.parametrize("rows", [1, 2, 20, 300])
+    @pytest.mark.parametrize("content", [30, 500])
+    def test_small_files_are_whole_when_a_sample_was_forgotten(
+        self, store: DatasetStore, rows: int, content: int
+    ) -> None:
+        random = Random(rows)
+        ids = [f"{random.getrandbits(256):064x}" for _ in range(rows)]
+        columns: dict[str, list[object]] = {
+            "sample_id": list(ids),
+            "content": [random.randbytes(content) for _ in ids],
+            "group": ["g"] * rows,
+            "metadata": [None if number % 3 else f'{{"number": {number}}}' for number in range(rows)],
+            "width": [number % 7 for number in range(rows)],
+        }
+        table = pa.table(columns)
+        version, _ = store.commit("d", table, {})
+        later, _ = store.commit(
+            "d", pa.concat_tables([table, table.slice(0, 1).set_column(0, "sample_id", [["z" * 64]])]), {}
+        )
+        store.forget("d", [ids[-1]], "request 17")
+        latest = store.latest("d")
+        store.verify(latest)
+        assert store.read(latest)["sample_id"].to_pylist() == [*ids[:-1], "z" * 64]
+        for before in (version, later):
+            with pytest.raises(IntegrityError, match="were deleted for privacy"):
+                store.read(before)
 
     def test_a_forgotten_sample_does_not_come_back(self, store: DatasetStore) -> None:
         table = noise(20, seed=1)

@@ -6,28 +6,23 @@ all of them, and what killed writers left behind. Versions that had the sample n
 say why. Doing it again finishes what was interrupted.
 """
 
-import hashlib
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from airlock.errors import IntegrityError, UserError
 from airlock.references import DatasetVersion
 from airlock.stores.datasets.history import Change, Made, environment, own, properties, title, user
+from airlock.stores.datasets.scrubbing import MARKERS, marker, scrub
 from airlock.stores.datasets.transactions import Removal, publish, retried
 from airlock.stores.datasets.writing import KEY
 from airlock.stores.rows import ROW, SIZE, content_digest, fixed
-from airlock.stores.tables import BRANCH, SUFFIX, Tables, split
+from airlock.stores.tables import BRANCH, Tables, split
 
 if TYPE_CHECKING:
     import lance
-    import pyarrow as pa
-
-MARKER = "forgotten:"
 
 
 class Tombstone(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,21 +52,20 @@ def forget(tables: Tables, name: str, sample_ids: list[str], reason: str, who: s
     lines = [table, *(f"{table}{BRANCH}{each}" for each in sorted(main.branches.list()))]
     had = _versions_with(tables, lines, sample_ids)
     known = {stone.sample for stone in tombstones(tables, table)}
-    if missing := [each for each in sample_ids if not had[each] and _hash(each) not in known]:
+    if missing := [each for each in sample_ids if not had[each] and marker(each) not in known]:
         raise UserError(
             f"No version of dataset {table} has the sample {missing[0]}.", hint="`airlock data show` lists samples."
         )
     for sample_id in sample_ids:
         stone = Tombstone(
-            sample=_hash(sample_id), dataset=table, reason=reason, who=who, when=time.time(), versions=had[sample_id]
+            sample=marker(sample_id), dataset=table, reason=reason, who=who, when=time.time(), versions=had[sample_id]
         )
         # First of all: from here on no commit brings the sample back, and every version can say where it is.
         tables.objects.create(f"{_folder(table)}/{stone.sample}.json", msgspec.json.encode(stone))
     for line in lines:
         retried(f"dataset {line}", lambda line=line: _leave_out(tables, line, sample_ids, reason))  # type: ignore[misc]
-    for path in _data_files(tables, table):
-        _scrub(tables, path, set(sample_ids))
-    wanted = {_hash(sample_id) for sample_id in sample_ids}
+    scrub(tables, table, set(sample_ids))
+    wanted = {marker(sample_id) for sample_id in sample_ids}
     return [stone for stone in tombstones(tables, table) if stone.sample in wanted]
 
 
@@ -87,14 +81,18 @@ def banned(tables: Tables, name: str) -> Callable[[list[str]], list[bool]] | Non
     """Return what says which sample ids must not come back; ``None`` when there are none."""
     tables.path(name)  # the name is checked
     hashes = {key.rpartition("/")[2].removesuffix(".json") for key in tables.objects.keys(_folder(split(name)[0]))}
-    return (lambda ids: [_hash(str(each)) in hashes for each in ids]) if hashes else None
+    return (lambda ids: [marker(str(each)) in hashes for each in ids]) if hashes else None
 
 
 def forgotten_rows(tables: Tables, version: DatasetVersion, data: "lance.LanceDataset") -> IntegrityError | None:
     """Return the error that says why a version no longer adds up; ``None`` when deletion is not the reason."""
-    marked = data.to_table(columns=[KEY], filter=f"starts_with({KEY}, '{MARKER}')").column(KEY).to_pylist()
-    stones = {(MARKER + stone.sample)[:64]: stone for stone in tombstones(tables, version.name)}
-    found = [stones[key] for key in marked if key in stones]
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    stones = {stone.sample[:size]: stone for stone in tombstones(tables, version.name) for size in MARKERS}
+    keys = data.to_table(columns=[KEY]).column(KEY)
+    marked = keys.filter(pc.is_in(keys, value_set=pa.array(list(stones), keys.type)))
+    found = [stones[key] for key in marked.to_pylist()]
     if not found:
         return None
     last = found[-1]
@@ -122,7 +120,7 @@ def _leave_out(tables: Tables, line: str, sample_ids: list[str], reason: str) ->
         return
     left = fixed(index.filter(pc.invert(chosen)).column(ROW), SIZE)
     made = Made(kind="forget", who=user(), environment=environment(), change=Change(removed=len(gone)))
-    process = {"forgotten": sorted(_hash(each) for each in sample_ids), "reason": reason}
+    process = {"forgotten": sorted(marker(each) for each in sample_ids), "reason": reason}
     publish(data, [], properties(content_digest(own(data.schema), left), process, made), Removal(data, gone))
 
 
@@ -141,81 +139,6 @@ def _versions_with(tables: Tables, lines: list[str], sample_ids: list[str]) -> d
             for key in keys.filter(pc.is_in(keys, value_set=pa.array(sample_ids, keys.type))).to_pylist():
                 found[key].append(f"{line}:{entry['version']}")
     return found
-
-
-def _data_files(tables: Tables, table: str) -> Iterator[str]:
-    for key in list(tables.objects.keys(f"{table}{SUFFIX}")):
-        if key.endswith(SUFFIX) and "/data/" in key:
-            yield key
-
-
-def _scrub(tables: Tables, key: str, sample_ids: set[str]) -> None:
-    """Write a data file again without the samples, if it has any, and replace it where it lies."""
-    from lance.file import LanceFileReader
-
-    reader = LanceFileReader(f"{tables.root}/{key}", storage_options=tables.options or None, columns=[KEY])
-    if sample_ids.isdisjoint(reader.read_all().to_table().column(KEY).to_pylist()):
-        return
-    with tempfile.TemporaryDirectory(prefix="airlock-forget-") as name:
-        folder = Path(name)
-        tables.objects.fetch(key, folder / "before.lance")
-        _rewrite(folder / "before.lance", folder / "after.lance", sample_ids)
-        tables.objects.replace(key, (folder / "after.lance").read_bytes())
-
-
-def _rewrite(before: Path, after: Path, sample_ids: set[str]) -> None:
-    """Write a file without the samples, as large as it was: every version that names it has its size written down."""
-    wanted, padding = before.stat().st_size, [1, 0]
-    for attempt in range(12):
-        _write(before, after, sample_ids, padding)
-        if (lack := wanted - after.stat().st_size) == 0 or padding[0] + lack < 0:
-            return
-        padding[0] += lack
-        if attempt % 3 == 2:  # some lengths need one more byte to be written down: a second padding fills that gap
-            padding = [max(1, padding[0] - 20), padding[1] + 1]
-
-
-def _write(before: Path, after: Path, sample_ids: set[str], padding: list[int]) -> None:
-    from lance.file import LanceFileReader, LanceFileWriter
-
-    reader = LanceFileReader(str(before))
-    found = reader.metadata()
-    with LanceFileWriter(
-        str(after), schema=found.schema, version=f"{found.major_version}.{found.minor_version}"
-    ) as file:
-        for batch in reader.read_all(batch_size=256).to_batches():
-            file.write_batch(_without(batch, sample_ids))
-        for number, length in enumerate(padding):
-            file.add_schema_metadata(f"padding{number}", " " * length)
-
-
-def _without(batch: "pa.RecordBatch", sample_ids: set[str]) -> "pa.RecordBatch":
-    """Return a batch in which every value of these samples is empty, and their id a marker."""
-    import pyarrow as pa
-
-    keys = batch.column(KEY).to_pylist()
-    lost = [key in sample_ids for key in keys]
-    if not any(lost):
-        return batch
-    columns = []
-    for field in batch.schema:
-        values: list[Any] = batch.column(field.name).to_pylist()
-        blank = {KEY: None, ROW: bytes(SIZE)}.get(field.name)
-        values = [
-            (_marker(key) if field.name == KEY else blank) if gone else value
-            for value, key, gone in zip(values, keys, lost, strict=True)
-        ]
-        columns.append(pa.array(values, field.type))
-    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
-
-
-def _marker(sample_id: str) -> str:
-    """What stands in the place of a sample id: as long as one, so that the file does not grow."""
-    return (MARKER + _hash(sample_id))[:64]
-
-
-def _hash(sample_id: str) -> str:
-    return hashlib.sha256(sample_id.encode()).hexdigest()
 
 
 def _folder(table: str) -> str:

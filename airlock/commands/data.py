@@ -153,13 +153,34 @@ def forget(
     who: Annotated[str, typer.Option(help="Who asks for it; by default who runs this.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Delete samples for privacy: their bytes, from every version; this cannot be undone."""
+    """Delete samples for privacy: their bytes, from every version and every copy; this cannot be undone."""
+    from airlock.stores.layers import open_sealed
+
     if not yes:
         typer.confirm(f"Delete {len(samples)} samples from every version of {name}, for good?", abort=True)
-    for stone in _store().forget(name, samples, reason, who):
+    open_sealed(settings())  # without it copies of raw samples would stay unseen
+    stones = _store().forget(name, samples, reason, who)
+    for stone in stones:
         plain.print(
             f"forgotten: {stone.sample[:12]}, which was in {', '.join(stone.versions) or 'no version any more'}"
         )
+    _forget_copies(sorted({version for stone in stones for version in stone.versions}))
+
+
+def _forget_copies(versions: list[str]) -> None:
+    """Remove what other steps wrote of these versions' samples, and name the models that learned from them."""
+    from airlock.lineage.copies import copies_of, remove
+    from airlock.lineage.graph import described
+    from airlock.lineage.lookup import Lookup
+    from airlock.stores.database import open_database
+    from airlock.stores.layers import open_layers
+
+    store = _store()
+    found = copies_of(Lookup(open_database(settings().database)), [store.resolve(version) for version in versions])
+    for node in remove(open_layers(settings()), found.artifacts):
+        plain.print(f"removed a copy: {described(node)}")
+    for node in found.learned:
+        plain.print(f"learned from it, and is still there: {described(node)}")
 
 
 @app.command()

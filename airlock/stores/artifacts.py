@@ -81,6 +81,10 @@ class ArtifactStore:
         for digest in digests:
             _require(digest, self.objects.digest(_key(digest)))
 
+    def remove(self, digest: str) -> bool:
+        """Remove a file for good; return whether it was there. Only a deletion for privacy does."""
+        return self.objects.remove(_key(digest))
+
     def presigned(self, digest: str, seconds: int) -> str | None:
         """Return a URL at which anybody may read a file for a time; ``None`` where the store cannot sign."""
         if not isinstance(self.objects, S3Objects):

@@ -45,6 +45,9 @@ class LayeredObjects:
     def keys(self, prefix: str) -> Iterator[str]:
         return self.first.keys(prefix)
 
+    def remove(self, key: str) -> bool:
+        return self.first.remove(key) | self.second.remove(key)
+
 
 def open_layers(settings: Settings) -> ArtifactStore:
     """Open what these settings grant: both stores, or the open one alone."""

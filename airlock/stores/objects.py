@@ -44,6 +44,9 @@ class Objects(Protocol):
     def keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys below a prefix (a folder), sorted."""
 
+    def remove(self, key: str) -> bool:
+        """Remove an object; return whether there was one."""
+
 
 class FileObjects:
     """Objects as files below a folder."""
@@ -95,6 +98,15 @@ class FileObjects:
         found = (self.root / prefix).rglob("*")
         files = (path.relative_to(self.root).as_posix() for path in found if path.is_file())
         return iter(sorted(key for key in files if not key.rpartition("/")[2].startswith(".")))
+
+    def remove(self, key: str) -> bool:
+        try:
+            (self.root / key).unlink()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise storage_error(error, self.root / key) from error
+        return True
 
 
 class _Staged:
@@ -198,6 +210,12 @@ class S3Objects:
             for page in pages:
                 for item in page.get("Contents", []):
                     yield item["Key"].removeprefix(self.prefix)
+
+    def remove(self, key: str) -> bool:
+        there = self._exists(key)
+        with self._asking("remove", key):
+            self.client.delete_object(Bucket=self.bucket, Key=self.prefix + key)
+        return there
 
     def presigned(self, key: str, seconds: int) -> str:
         """Return a URL at which anybody may read an object for a time, 7 days at most."""

@@ -7,20 +7,22 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from airlock.errors import UserError
-from airlock.lineage.edges import Node
+from airlock.errors import IntegrityError, UserError
+from airlock.lineage.edges import Edge, Node, node_of, store_edges
 from airlock.lineage.graph import Graph
 from airlock.lineage.lookup import Lookup
 from airlock.lineage.rebuilding import rebuild
 from airlock.lineage.report import report
+from airlock.references import Artifact
 from airlock.settings import settings
 from airlock.stores.datasets import open_datasets
 from airlock.stores.layers import open_layers
 from tests.governed import Governed
-from tests.lineage.conftest import Made, step
+from tests.lineage.conftest import CLASSES, Made, step
 
 pytestmark = pytest.mark.integration
 Command = Callable[..., Any]
@@ -66,6 +68,41 @@ class TestASample:
         said = told.stdout
         assert "deleted for privacy from digits by dora: asked by the person shown" in said
         assert made.manifest["manifest"]["digest"] not in said
+
+
+class TestForgetting:
+    def test_copies_that_steps_wrote_go_too_and_models_are_named(self, made: Made, airlock: Command) -> None:
+        sample, other = list(samples_of(made))[:2]
+        store, raw = open_layers(settings()), made.ingested["samples"]["digest"]
+        tensors = msgspec.convert(made.tensors["tensors"], Artifact)
+        held = [raw, made.cleaned["samples"]["digest"], tensors.digest]
+        held += [entry["digest"] for entry in store.listing(tensors).values()]
+        assert other in pq.read_table(io.BytesIO(store.read(raw)))["sample_id"].to_pylist()
+        run = {"execution": "digits_model/run_2/train/1", "step": "train", "created": 1.0}
+        learned = Node(id="run:17", kind="run", name="digits")
+        edges = [
+            Edge(direction="input", field="tensors", node=node_of(tensors), **run),
+            Edge(direction="output", field="run", node=learned, **run),
+        ]
+        store_edges(settings(), edges)
+        said = airlock("data", "forget", "digits", sample, "--reason", "request 17", "--yes")
+        assert said.exception is None, said.output
+        assert said.output.count("removed a copy") == 3
+        assert "learned from it, and is still there: run digits run:17" in said.output
+        for digest in held:
+            with pytest.raises(IntegrityError, match="not in the store"):
+                store.read(digest)
+        again = airlock("data", "forget", "digits", sample, "--reason", "request 17", "--yes")
+        assert "removed a copy" not in again.output
+
+    def test_ingesting_again_makes_the_copies_without_bringing_it_back(self, made: Made, airlock: Command) -> None:
+        sample = next(iter(samples_of(made)))
+        airlock("data", "forget", "digits", sample, "--reason", "request 17", "--yes")
+        fresh = step("ingest", source={"kind": "sklearn", "location": "digits"}, limit=200)
+        cleaners = [{"name": "decode_image", "mode": "L", "min_side": 8, "max_side": 8}]
+        cleaned = step("clean", samples=fresh["samples"], classes=CLASSES, cleaners=cleaners)
+        version = step("version", samples=cleaned["samples"], dataset="digits")
+        assert version["dataset"]["rows"] == made.version["dataset"]["rows"] - 1
 
 
 class TestBothWays:

@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 
 from airlock.cli import app
 from airlock.governance.policy import GateFile, GatePolicy, read_gates
-from airlock.operators import data, deployment, gate, model, promotion
+from airlock.operators import data, deployment, gate, labeling, model, promotion, stream
 from airlock.operators.gate import GateOperator
 from airlock.operators.processes import SubprocessPlace
 from airlock.operators.promotion import ClaimOperator, PromoteOperator
@@ -19,12 +19,13 @@ ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs" / "operators.md").read_text()
 STEP_OPERATORS = [
     operator
-    for module in (data, model, deployment)
+    for module in (data, stream, labeling, model, deployment)
     for _, operator in inspect.getmembers(module, inspect.isclass)
     if issubclass(operator, SubprocessPlace) and operator is not SubprocessPlace
 ]
-OPERATORS = [*STEP_OPERATORS, GateOperator, PromoteOperator, ClaimOperator]
-FACTORIES = {name for module in (data, model, deployment, gate, promotion) for name in vars(module)}
+OPERATORS = [*STEP_OPERATORS, labeling.WaitForLabelsOperator, GateOperator, PromoteOperator, ClaimOperator]
+MODULES = (data, stream, labeling, model, deployment, gate, promotion)
+FACTORIES = {name for module in MODULES for name in vars(module)}
 
 
 def own_arguments(operator: type[BaseOperator]) -> set[str]:
@@ -43,7 +44,8 @@ class TestEveryOperator:
         factory = re.search(rf"### `(\w+)` · `{operator.__name__}`", REFERENCE)
         assert factory is not None
         assert factory[1] in FACTORIES
-        used = "\n".join(path.read_text() for path in (ROOT / "dags" / "digits").glob("*_dag.py"))
+        examples = [*(ROOT / "dags").glob("*/*_dag.py"), *(ROOT / "docs" / "data").glob("*.md")]
+        used = "\n".join(path.read_text() for path in examples)
         assert f"{factory[1]}(" in used
 
 

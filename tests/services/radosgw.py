@@ -20,6 +20,8 @@ import msgspec
 PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph-authtool", "monmaptool")
 PACKAGES = "radosgw ceph-mon ceph-osd ceph-common"
 SECONDS = 120
+# The same for every server: boto3 keeps the first keys it finds for as long as the process lives.
+ACCESS_KEY, SECRET_KEY = "airlock-tests", "secret-of-airlock-tests"
 # "secure", radosgw's default towards the monitor, cannot be had without authentication between the daemons.
 CONFIGURATION = """
 [global]
@@ -105,12 +107,11 @@ def running() -> Iterator[S3Server]:
         stack.enter_context(_daemon(folder, "ceph-mon", *ceph, "-i", "a", "-f"))
         _do("ceph-osd", *ceph, "-i", "0", "--mkfs", "--osd-uuid", str(uuid.uuid4()))
         stack.enter_context(_daemon(folder, "ceph-osd", *ceph, "-i", "0", "-f"))
-        access, secret = uuid.uuid4().hex, uuid.uuid4().hex
-        keys = [f"--access-key={access}", f"--secret={secret}"]
+        keys = [f"--access-key={ACCESS_KEY}", f"--secret={SECRET_KEY}"]
         _do("radosgw-admin", *ceph, "user", "create", "--uid=airlock", "--display-name=airlock", *keys)
         gateway = stack.enter_context(_daemon(folder, "radosgw", *ceph, "-n", "client.admin", "-f"))
         _wait(port, gateway, folder)
-        yield S3Server(endpoint=f"http://127.0.0.1:{port}", access_key=access, secret_key=secret)
+        yield S3Server(endpoint=f"http://127.0.0.1:{port}", access_key=ACCESS_KEY, secret_key=SECRET_KEY)
 
 
 def _do(*command: str) -> None:

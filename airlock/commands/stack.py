@@ -9,16 +9,18 @@ import typer
 from airlock.commands.output import console
 from airlock.settings import settings
 
-Port = Annotated[int, typer.Option(envvar="AIRLOCK_PORT", help="First of the five ports the stack uses.")]
+Port = Annotated[int, typer.Option(envvar="AIRLOCK_PORT", help="First of the six ports the stack uses.")]
 
 
 def up(
-    port: Port = 8280, triggerer: Annotated[bool, typer.Option(help="Also start Airflow's triggerer.")] = False
+    port: Port = 8280,
+    triggerer: Annotated[bool, typer.Option(help="Also start Airflow's triggerer.")] = False,
+    labelling: Annotated[bool, typer.Option(help="Also start Label Studio (installed the first time, 1 GB).")] = False,
 ) -> None:
     """Start PostgreSQL, MLflow, Airflow and the serving reconciler; print phases and their seconds."""
     from airlock.launcher.stack import up as start
 
-    start(Path(settings().home), port_base=port, console=console, triggerer=triggerer)
+    start(Path(settings().home), port_base=port, console=console, triggerer=triggerer, labelling=labelling)
 
 
 def down() -> None:

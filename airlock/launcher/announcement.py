@@ -45,6 +45,8 @@ def announce(info: StackInfo, console: Console | None) -> None:
     settings = info.settings
     say(f"airlock was up already in {settings.home}" if info.was_up else f"airlock is up after {info.seconds:.1f} s")
     say(f"  Airflow {settings.airflow}   MLflow {settings.tracking}   served models {settings.serving}")
+    if settings.label_studio:
+        say(f"  Label Studio {settings.label_studio}   its administrator's password is in {settings.home}/secrets.json")
     if info.users_are_new and console is not None:
         console.print(_users(info.users))
         say(f"  These passwords are shown once; they are kept in {settings.home}/demo_users.json.")

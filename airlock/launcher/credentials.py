@@ -43,6 +43,8 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     :param jwt: key that Airflow signs its tokens with.
     :param session: key of Airflow's web sessions and served logs.
     :param fernet: key of the connections stored in Airflow's database.
+    :param labelling: token of Label Studio's administrator, of which it takes 40 characters; ``labelling_password`` is
+        for signing in, ``labelling_hook`` for its webhooks.
     """
 
     airflow: str = msgspec.field(default_factory=_password)
@@ -53,6 +55,9 @@ class Secrets(msgspec.Struct, frozen=True, kw_only=True):
     jwt: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(64))
     session: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(32))
     fernet: str = msgspec.field(default_factory=_fernet)
+    labelling: str = msgspec.field(default_factory=lambda: secrets.token_hex(20))
+    labelling_password: str = msgspec.field(default_factory=_password)
+    labelling_hook: str = msgspec.field(default_factory=_password)
 
 
 class DemoUser(msgspec.Struct, frozen=True):

@@ -52,6 +52,10 @@ class Layout(msgspec.Struct, frozen=True):
         return self.home / "serving"
 
     @property
+    def labelling(self) -> Path:
+        return self.home / "labelling"
+
+    @property
     def logs(self) -> Path:
         return self.home / "logs"
 
@@ -76,12 +80,20 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True):
     postgres: int
     serving: int
     logs: int
+    labelling: int
 
     @classmethod
     def from_base(cls, base: int = DEFAULT_PORT) -> "Ports":
-        """Return the five ports from ``base`` on."""
-        return cls(airflow=base, mlflow=base + 1, postgres=base + 2, serving=base + 3, logs=base + 4)
+        """Return the six ports from ``base`` on."""
+        return cls(
+            airflow=base, mlflow=base + 1, postgres=base + 2, serving=base + 3, logs=base + 4, labelling=base + 5
+        )
 
     def of_services(self) -> dict[str, int]:
         """Return the port of every service that listens on one."""
-        return {"api-server": self.airflow, "mlflow": self.mlflow, "reconciler": self.serving}
+        return {
+            "api-server": self.airflow,
+            "mlflow": self.mlflow,
+            "reconciler": self.serving,
+            "label-studio": self.labelling,
+        }

@@ -14,10 +14,12 @@ from airlock.steps.process import host_answers
 
 POSTGRES = "postgres"
 TRIGGERER = "triggerer"
+LABEL_STUDIO = "label-studio"
 GUARDED_PAGE = "/airlock/static/gates.css"
 AIRFLOW = "airflow"
 COMPONENTS = ("api-server", "scheduler", "dag-processor", TRIGGERER)
-NAMES = (*COMPONENTS, "mlflow", "reconciler", "step-host")
+NAMES = (*COMPONENTS, "mlflow", "reconciler", "step-host", LABEL_STUDIO)
+OPTIONAL = (TRIGGERER, LABEL_STUDIO)
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):

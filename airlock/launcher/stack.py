@@ -14,6 +14,7 @@ from airlock.launcher.announcement import StackInfo, announce, say_to
 from airlock.launcher.credentials import Secrets, load_demo_users, load_secrets, write_private, write_roster
 from airlock.launcher.databases import APPLICATION, GUARD, Databases, cluster_id, create_databases, databases
 from airlock.launcher.exclusive import exclusive
+from airlock.launcher.labelling import connected, install, label_studio
 from airlock.launcher.layout import DEFAULT_PORT, Layout, Ports
 from airlock.launcher.phases import Phases
 from airlock.launcher.ports import HOST, require_free
@@ -32,13 +33,15 @@ def up(
     console: Console | None = None,
     *,
     triggerer: bool = False,
+    labelling: bool = False,
     dags: Path | None = None,
 ) -> StackInfo:
     """Start what is not running yet and wait until it works; stop it all again if that fails.
 
-    :param port_base: first of five consecutive ports.
+    :param port_base: first of six consecutive ports.
     :param console: shows phases, their seconds, and at the first start the demo users.
     :param triggerer: also start Airflow's triggerer, for deferrable operators.
+    :param labelling: also start Label Studio, and the triggerer that waits for people's answers.
     :param dags: folder with DAGs of the user's own.
     :raises UserError: a port is taken.
     :raises InfrastructureError: a service does not start; the message names it and shows the end of its log.
@@ -46,7 +49,9 @@ def up(
     layout = Layout(home.expanduser().absolute())
     layout.create()
     with exclusive(layout):
-        info = Start(layout, Ports.from_base(port_base), Phases(say_to(console))).run(triggerer=triggerer, dags=dags)
+        start = Start(layout, Ports.from_base(port_base), Phases(say_to(console)))
+        optional = {services.TRIGGERER: triggerer or labelling, services.LABEL_STUDIO: labelling}
+        info = start.run({name for name, wanted in optional.items() if wanted}, dags)
     announce(info, console)
     return info
 
@@ -70,14 +75,19 @@ class Start:
         self.starting = Starting(layout, phases)
         self.postgres = EmbeddedPostgres(layout.postgres, ports.postgres, log=layout.logs / "postgres.log")
 
-    def run(self, *, triggerer: bool, dags: Path | None) -> StackInfo:
-        """Start what is missing."""
+    def run(self, optional: set[str], dags: Path | None) -> StackInfo:
+        """Start what is missing.
+
+        :param optional: which of the optional services are wanted.
+        """
         secrets = load_secrets(self.layout.secrets)
         urls = databases(self.postgres, secrets)
         settings = self._settings(urls.application)
+        if services.LABEL_STUDIO in optional:
+            settings = connected(settings, self.ports, secrets)
         users = load_demo_users(self.layout.demo_users)
         first = read_stamps(self.layout) == Stamps()  # no start ever came to its end
-        missing = self._missing(triggerer=triggerer)
+        missing = self._missing(optional)
         if self.postgres.running and not missing:
             return StackInfo(settings=settings, users=users)
         self._require_free_ports(missing)
@@ -91,8 +101,8 @@ class Start:
         done, seconds = self.phases.done, self.phases.total
         return StackInfo(settings=settings, users=users, users_are_new=first, phases=done, seconds=seconds)
 
-    def _missing(self, *, triggerer: bool) -> list[str]:
-        names = [name for name in services.NAMES if triggerer or name != services.TRIGGERER]
+    def _missing(self, optional: set[str]) -> list[str]:
+        names = [name for name in services.NAMES if name not in services.OPTIONAL or name in optional]
         return [name for name in names if process_of(name, self.layout).leader() is None]
 
     def _start(
@@ -119,6 +129,10 @@ class Start:
         self.starting.wait(job="bootstrap")
         components = [service for service in chosen if service.name in services.COMPONENTS]
         self.starting.launch(service for service in chosen if service not in components)
+        if services.LABEL_STUDIO in missing:
+            with self.phases.phase(f"{services.LABEL_STUDIO} package"):
+                install()
+            self.starting.launch([label_studio(self.layout, self.ports, secrets)])
         if components:
             self.starting.fork(services.airflow_parent(needs), components)
         self.starting.wait()

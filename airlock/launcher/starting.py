@@ -11,7 +11,7 @@ from airlock.launcher.phases import Phases
 from airlock.launcher.processes import ServiceProcess
 from airlock.launcher.services import AIRFLOW, COMPONENTS, Service
 
-PATIENCE = 300.0
+PATIENCE = 600.0
 POLL = 0.15
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from airlock.launcher.layout import DEFAULT_PORT, Layout, Ports
 from airlock.launcher.postgres import EmbeddedPostgres
-from airlock.launcher.services import NAMES, POSTGRES, TRIGGERER
+from airlock.launcher.services import NAMES, OPTIONAL, POSTGRES
 from airlock.launcher.starting import process_of
 from airlock.settings import load_settings
 
@@ -44,7 +44,7 @@ def status(home: Path) -> list[ServiceStatus]:
     layout = Layout(home.expanduser().absolute())
     ports = _ports(layout)
     rows = [_service(name, layout, ports.of_services()) for name in NAMES] + [_postgres(layout, ports.postgres)]
-    return [row for row in rows if row.name != TRIGGERER or row.state != "stopped"]
+    return [row for row in rows if row.name not in OPTIONAL or row.state != "stopped"]
 
 
 def total_memory(rows: list[ServiceStatus]) -> float:

@@ -15,13 +15,13 @@ from airlock.launcher.layout import Layout
 from airlock.launcher.stack import down, up
 from airlock.settings import Settings, load_settings
 
-PORTS = 5
+PORTS = 6
 DAGS = Path(__file__).parent / "dags"
 """Small DAGs that only tests use, beside the packaged ones."""
 
 
 def free_ports() -> int:
-    """The first of five neighbouring ports nobody listens on."""
+    """The first of six neighbouring ports nobody listens on."""
     for base in range(18400, 19400, 10):
         try:
             for port in range(base, base + PORTS):
@@ -30,7 +30,7 @@ def free_ports() -> int:
         except OSError:
             continue
         return base
-    raise AssertionError("no five neighbouring ports are free")
+    raise AssertionError("no six neighbouring ports are free")
 
 
 class Stack:

@@ -37,6 +37,7 @@ def test_a_port_is_free_again_when_its_holder_is_gone() -> None:
     require_free({"mlflow": port})
 
 
-def test_five_consecutive_ports() -> None:
+def test_six_consecutive_ports() -> None:
     ports = Ports.from_base(9000)
     assert (ports.airflow, ports.mlflow, ports.postgres, ports.serving, ports.logs) == (9000, 9001, 9002, 9003, 9004)
+    assert ports.labelling == 9005

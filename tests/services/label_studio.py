@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -19,12 +18,13 @@ from typing import Any
 import httpx
 import pytest
 
-VERSION = "1.23.2"
+from airlock.errors import InfrastructureError
+from airlock.launcher.labelling import VERSION, environment, install, program
+
 ADMIN, PASSWORD = "admin@example.com", "secret-admin-1"
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 LABELERS = ("lena@example.com", "sami@example.com")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "airlock-tests"
-VENV = CACHE / f"label-studio-{VERSION}"
 TEMPLATE = CACHE / f"label-studio-{VERSION}-data"
 FIRST_START, START = 900.0, 120.0
 
@@ -48,8 +48,8 @@ class LabelStudioServer:
         address = ["--host", self.url, "--internal-host", "127.0.0.1", "--port", str(self.port)]
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [VENV / "bin" / "label-studio", "start", "--no-browser", *address],
-                env=_environment(self.folder),
+                [program(), "start", "--no-browser", *address],
+                env=environment(self.folder, ADMIN, PASSWORD, TOKEN),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -196,39 +196,10 @@ def labelers(label_studio: LabelStudioServer) -> tuple[Labeler, ...]:
 
 
 def _install() -> None:
-    if (VENV / "installed").exists():
-        return
-    uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
-    for command in (
-        [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(VENV)],
-        [uv, "pip", "install", "--quiet", "--python", str(VENV / "bin" / "python"), f"label-studio=={VERSION}"],
-    ):
-        try:
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=900)
-        except (OSError, subprocess.SubprocessError) as error:
-            said = str(getattr(error, "stderr", "") or error)
-            pytest.skip(f"label-studio {VERSION} cannot be installed into {VENV}: {said[-300:]}")
-    (VENV / "installed").touch()
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    """What the server is told; nothing of the tests' own environment but where programs are."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return kept | {
-        "LABEL_STUDIO_BASE_DATA_DIR": str(folder),
-        "LABEL_STUDIO_USERNAME": ADMIN,
-        "LABEL_STUDIO_PASSWORD": PASSWORD,
-        "LABEL_STUDIO_USER_TOKEN": TOKEN,
-        "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
-        "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
-        "SSRF_PROTECTION_ENABLED": "false",  # webhooks go to 127.0.0.1
-        "COLLECT_ANALYTICS": "false",
-        "LATEST_VERSION_CHECK": "false",
-        "SENTRY_DSN": "",
-        "FRONTEND_SENTRY_DSN": "",
-        "DEBUG": "false",
-        "DJANGO_DB": "sqlite",
-    }
+    try:
+        install()
+    except InfrastructureError as error:
+        pytest.skip(str(error))
 
 
 def _free_port() -> int:

@@ -4,6 +4,7 @@ Real Airflow, PostgreSQL, Label Studio; on disk, and on S3. The DAG files are th
 are differs. Two people answer over Label Studio's public API, one of them sometimes wrong; disputes are settled.
 """
 
+import shutil
 import tempfile
 import zipfile
 from collections import Counter
@@ -28,9 +29,9 @@ from airlock.stores.ledger import Ledger
 from tests.integration.conftest import Stack, free_ports
 from tests.integration.labelling import WRONG, LabelledJourney
 from tests.services import radosgw
-from tests.services.label_studio import Labeler, LabelStudioServer, label_studio, label_studio_data
+from tests.services.label_studio import TOKEN, LabelStudioServer, label_studio_data
 
-__all__ = ["label_studio", "label_studio_data"]
+__all__ = ["label_studio_data"]
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
@@ -46,12 +47,6 @@ def environment(values: dict[str, str]) -> Iterator[None]:
         for name, value in values.items():
             patch.setenv(name, value)
         yield
-
-
-@pytest.fixture(scope="module")
-def labelers(label_studio: LabelStudioServer) -> tuple[Labeler, ...]:
-    """Two people, neither of them somebody who later accepts the labels."""
-    return tuple(label_studio.labeler(f"{name}@example.com") for name in ("lena", "lara"))
 
 
 # Where S3 can be had it stands for both in `make test`, and `make soak` runs the other too: minutes each.
@@ -71,21 +66,23 @@ def place(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def news(
-    place: dict[str, str], label_studio: LabelStudioServer, labelers: tuple[Labeler, ...], test_data: Path
-) -> Iterator[LabelledJourney]:
-    """The articles, taken to the accepted labels once."""
-    studio = {"label_studio": label_studio.url, "label_studio_token": label_studio.token}
+def news(place: dict[str, str], label_studio_data: Path, test_data: Path) -> Iterator[LabelledJourney]:
+    """The articles, taken to the accepted labels once, by two people neither of whom accepts the labels later."""
     console = Console(force_terminal=False)
     with (
         tempfile.TemporaryDirectory(prefix="airlock-stack-", ignore_cleanup_errors=True) as folder,
         ExitStack() as stays,
     ):
         home = Path(folder)
-        (home / "settings.json").write_bytes(msgspec.json.encode(place | studio))
+        (home / "settings.json").write_bytes(msgspec.json.encode(place))
+        (home / "secrets.json").write_bytes(msgspec.json.encode({"labelling": TOKEN}))
+        shutil.copytree(label_studio_data, home / "labelling")  # making its tables takes minutes
         stays.callback(down, home, console=console)
-        up(home, port_base=free_ports(), console=console, triggerer=True)
-        journey = LabelledJourney(Stack(home), "news", labelers)
+        up(home, port_base=free_ports(), console=console, labelling=True)
+        stack = Stack(home)
+        studio = LabelStudioServer(home / "labelling", int(stack.settings.label_studio.rpartition(":")[2]))
+        people = tuple(studio.labeler(f"{name}@example.com") for name in ("lena", "lara"))
+        journey = LabelledJourney(stack, "news", people)
         variable = {"key": "airlock_news_location", "value": str(test_data / ARCHIVE)}
         assert journey.watcher.client.post("/variables", json=variable).status_code == 201
         journey.through("news", ("data",))
@@ -141,11 +138,11 @@ class TestLabelling:
         folders = {row["sample_id"]: Path(row["source"]).parent.name for row in rows}
         assert news.labels_of("labelled_manifest") == folders
 
-    def test_the_token_is_in_no_xcom_and_no_log(self, news: LabelledJourney, label_studio: LabelStudioServer) -> None:
+    def test_the_token_is_in_no_xcom_and_no_log(self, news: LabelledJourney) -> None:
         for task in news.watcher.tasks("news_data", news.run):
-            assert label_studio.token not in str(news.output(str(task["task_id"])))
+            assert TOKEN not in str(news.output(str(task["task_id"])))
         logs = (news.stack.home / "airflow" / "logs").rglob("*.log")
-        assert not [path for path in logs if label_studio.token in path.read_text(errors="replace")]
+        assert not [path for path in logs if TOKEN in path.read_text(errors="replace")]
 
 
 class TestGates:
@@ -179,17 +176,17 @@ class TestGates:
         assert "Krippendorff" in page.text
 
 
-class TestFashion:
+@pytest.fixture(scope="module")
+def fashion(news: LabelledJourney, test_data: Path) -> LabelledJourney:
     """The pictures in IDX files, on the same stack, through all three pipelines."""
+    journey = LabelledJourney(news.stack, "fashion", news.people)
+    variable = {"key": "airlock_fashion_location", "value": str(test_data / "fashion-mnist")}
+    assert journey.watcher.client.post("/variables", json=variable).status_code == 201
+    journey.through("fashion")
+    return journey
 
-    @pytest.fixture(scope="class")
-    def fashion(self, news: LabelledJourney, test_data: Path) -> LabelledJourney:
-        journey = LabelledJourney(news.stack, "fashion", news.people)
-        variable = {"key": "airlock_fashion_location", "value": str(test_data / "fashion-mnist")}
-        assert journey.watcher.client.post("/variables", json=variable).status_code == 201
-        journey.through("fashion")
-        return journey
 
+class TestFashion:
     def test_it_reaches_an_endpoint(self, fashion: LabelledJourney) -> None:
         settings = fashion.stack.settings
         manifests = chain(open_layers(settings), ask_served("fashion", settings).manifest).values()

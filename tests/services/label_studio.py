@@ -19,13 +19,13 @@ import httpx
 import pytest
 
 from airlock.errors import InfrastructureError
-from airlock.launcher.labelling import VERSION, environment, install, program
+from airlock.launcher.labelling import ADMIN, VERSION, environment, install, program
 
-ADMIN, PASSWORD = "admin@example.com", "secret-admin-1"
+PASSWORD = "secret-admin-1"
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 LABELERS = ("lena@example.com", "sami@example.com")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "airlock-tests"
-TEMPLATE = CACHE / f"label-studio-{VERSION}-data"
+TEMPLATE = CACHE / f"label-studio-{VERSION}-{ADMIN}"
 FIRST_START, START = 900.0, 120.0
 
 

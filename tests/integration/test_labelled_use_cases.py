@@ -19,7 +19,7 @@ import pytest
 from rich.console import Console
 
 from airlock.demo.serving import ask_served, ledger_holds
-from airlock.governance.manifest import CandidateManifest, DataManifest, chain
+from airlock.governance.manifest import CandidateManifest, DataManifest, ReleaseManifest, chain
 from airlock.launcher.stack import down, up
 from airlock.stores.database import open_database
 from airlock.stores.datasets import open_datasets
@@ -191,7 +191,11 @@ class TestFashion:
         settings = fashion.stack.settings
         manifests = chain(open_layers(settings), ask_served("fashion", settings).manifest).values()
         candidate = next(manifest for manifest in manifests if isinstance(manifest, CandidateManifest))
+        release = next(manifest for manifest in manifests if isinstance(manifest, ReleaseManifest))
+        comparison = msgspec.json.decode(open_layers(settings).read(release.comparison.digest))
         assert candidate.metrics["accuracy"] >= 0.72
+        assert comparison["compressed"]["bytes"] * 3 <= comparison["original"]["bytes"]
+        assert comparison["points_lost"] <= 1.0
         assert ledger_holds(settings)
 
     def test_five_gates_opened(self, fashion: LabelledJourney) -> None:

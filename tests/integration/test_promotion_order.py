@@ -117,7 +117,7 @@ class Signing(Governed):
 
 
 @pytest.mark.parametrize(
-    ("count", "restarts"), [(6, 1), pytest.param(50, 5, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])]
+    ("count", "restarts"), [(4, 1), pytest.param(50, 5, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])]
 )
 def test_each_release_is_deployed_once_and_in_order(stack: Stack, count: int, restarts: int) -> None:
     started = time.monotonic()

@@ -1,9 +1,7 @@
-"""Both use cases from raw images to a compressed candidate, with their own code and figures, on real stores."""
+"""Digits from raw images to a compressed candidate, with their own code and figures, on real stores."""
 
 import ast
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,7 +15,6 @@ from airlock.stores.layers import open_layers
 from tests.model.conftest import USE_CASES, builtins, make_spec
 
 pytestmark = pytest.mark.integration
-DATA = Path(os.environ.get("AIRLOCK_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 Outputs = dict[str, Any]
 
 
@@ -119,16 +116,3 @@ def _require_registered(chain: Chain, made: dict[str, Outputs], registry: Regist
     assert registry.alias("digits", "champion") is None
     move_alias(registry.url, candidate.version.name, candidate.version.version, "champion")
     assert registry.alias("digits", "champion") == candidate.version
-
-
-@pytest.mark.skipif(
-    not (DATA / "fashion-mnist").is_dir(), reason="needs the Fashion-MNIST files, see AIRLOCK_TEST_DATA"
-)
-def test_fashion_reaches_72_percent_on_the_small_subset(chain: Chain) -> None:
-    given = constants("fashion")
-    source = {"kind": "idx", "location": str(DATA / "fashion-mnist"), "classes": given["CLASSES"]}
-    data = chain.data("fashion", source, given["CLASSES"], given)
-    made = chain.model("fashion", data, given["CLASSES"], given)
-    print("fashion", made["accuracy"], made["epochs"])
-    assert made["accuracy"] >= 0.72
-    require_good_trade(chain.comparison(made["manifest"], given["COMPRESSION"]))

@@ -166,10 +166,18 @@ def running(folder: Path, seconds: float = START) -> Iterator[LabelStudioServer]
 @pytest.fixture(scope="session")
 def label_studio_data() -> Path:
     """Give a migrated data folder to copy; skip, with the reason, only where the package cannot be installed."""
+    try:
+        return prepare()
+    except InfrastructureError as error:
+        pytest.skip(str(error))
+
+
+def prepare() -> Path:
+    """Install the package and make a migrated data folder, unless they are there."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        _install()
+        install()
         if not TEMPLATE.is_dir():
             making = TEMPLATE.with_name(f"{TEMPLATE.name}.making")
             shutil.rmtree(making, ignore_errors=True)
@@ -195,14 +203,11 @@ def labelers(label_studio: LabelStudioServer) -> tuple[Labeler, ...]:
     return tuple(label_studio.labeler(email) for email in LABELERS)
 
 
-def _install() -> None:
-    try:
-        install()
-    except InfrastructureError as error:
-        pytest.skip(str(error))
-
-
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":  # .ci/run begins early, for it takes minutes of waiting
+    prepare()

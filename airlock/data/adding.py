@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from airlock.data.download import Report
-from airlock.data.samples import Sample, row
+from airlock.data.samples import STREAM, Sample, batch_of
 from airlock.data.sources.source import Listed, Samples, Source
 from airlock.digests import digest_document
 from airlock.errors import InfrastructureError, SourceError
 from airlock.references import DatasetVersion
+from airlock.stores.rows import ROW, SIZE, row_digests
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,6 +33,9 @@ WORKERS, CHUNK, BATCH_BYTES = 2, 32, 8 << 20
 LABEL_COLUMNS = ("label", "origin")
 
 
+Seen = tuple[str, str, bool]
+
+
 class Remembered(msgspec.Struct, frozen=True):
     """What was added from a source.
 
@@ -40,7 +44,7 @@ class Remembered(msgspec.Struct, frozen=True):
     """
 
     digest: str
-    objects: dict[str, tuple[str, str, bool]]
+    objects: dict[str, Seen]
 
 
 def add(
@@ -69,7 +73,8 @@ class _Adding:
         self.items = samples.items
         self.listed = time.time()
         self.key = f"{name}.airlock/added/{digest_document(process).removeprefix('sha256:')}"
-        self.ids: dict[str, str] = {}
+        self.unchanged: dict[str, Seen] = {}
+        self.ids: dict[str, str] = {}  # of what is read now
         self.repeated = False
 
     def run(self) -> tuple[DatasetVersion, "Change"]:
@@ -78,54 +83,55 @@ class _Adding:
         return done
 
     def _everything(self) -> tuple[DatasetVersion, "Change"]:
-        self.ids = {}
-        return self.store.commit(self.name, self._stream(range(len(self.items))), self.process)
+        self.ids, self.unchanged = {}, {}
+        return self.store.commit(self.name, self._stream(range(len(self.items))), self.process, hashed=True)
 
     def _only_changes(self) -> "tuple[DatasetVersion, Change] | None":
         """Return what came of reading only new and changed objects; ``None`` when all must be read."""
         known = self._known()
         if known is None or known.digest != self.store.latest(self.name).digest:
             return None
-        at_rest = {name: (mark, sample) for name, (mark, sample, rest) in known.objects.items() if rest}
-        marks = [at_rest.get(item.name, ("", "")) for item in self.items]
-        new = [number for number, item in enumerate(self.items) if marks[number][0] != item.fingerprint]
-        self.ids = {item.name: mark[1] for item, mark in zip(self.items, marks, strict=True) if mark[0]}
-        for number in new:
-            self.ids.pop(self.items[number].name, None)
-        kept = set(self.ids.values())
-        gone = {sample for _, sample, _ in known.objects.values()} - kept
-        if len(kept) < len(self.ids) or len({each[1] for each in known.objects.values()}) < len(known.objects):
+        new = []
+        for number, item in enumerate(self.items):
+            seen = known.objects.get(item.name)
+            if seen is not None and seen[2] and seen[0] == item.fingerprint:
+                self.unchanged[item.name] = seen
+            else:
+                new.append(number)
+        before, kept = _samples(known.objects), _samples(self.unchanged)
+        if len(before) < len(known.objects) or not kept:
             return None  # one content in several files: which of them counts is known only when all are read
         base, batches = self.store.latest(self.name), list(self._batches(new))
-        if self.repeated or not kept:
+        if self.repeated:
             return None
         try:
-            return self.store.patch(base, batches, gone, self.process)
+            return self.store.patch(base, batches, before - kept, self.process, hashed=True)
         except InfrastructureError:
             return None  # somebody else committed meanwhile
 
     def _stream(self, numbers: Sequence[int]) -> "pa.RecordBatchReader":
         import pyarrow as pa
 
-        return pa.RecordBatchReader.from_batches(schema(getattr(self.samples, "streams", ())), self._batches(numbers))
+        columns = schema(getattr(self.samples, "streams", ())).append(pa.field(ROW, pa.binary(SIZE)))
+        return pa.RecordBatchReader.from_batches(columns, self._batches(numbers))
 
     def _batches(self, numbers: Sequence[int]) -> "Iterator[pa.RecordBatch]":
         """Read samples, two at a time, each content once."""
         columns = schema(getattr(self.samples, "streams", ()))
-        seen, held, size = set(self.ids.values()), list[dict[str, Any]](), 0
+        seen, held, size = _samples(self.unchanged), list[tuple[str, Sample]](), 0
         for sample_id, sample in self._read(numbers):
             self.ids[sample.source] = sample_id
             if sample_id in seen:
                 self.repeated = True
                 continue
             seen.add(sample_id)
-            held.append(row(sample_id, sample))
+            held.append((sample_id, sample))
             size += len(sample.content)
             if size >= BATCH_BYTES:
-                yield _batch(held, columns)
+                yield _hashed(held, columns)
                 held, size = [], 0
         if held:
-            yield _batch(held, columns)
+            yield _hashed(held, columns)
 
     def _read(self, numbers: Sequence[int]) -> Iterator[tuple[str, Sample]]:
         waiting: deque[Future[list[tuple[str, Sample]]]] = deque()
@@ -154,12 +160,17 @@ class _Adding:
             return None
 
     def _remember(self, version: DatasetVersion) -> None:
-        objects = {
-            item.name: (item.fingerprint, self.ids[item.name], item.modified < self.listed - REST)
+        rested = self.listed - REST
+        objects = self.unchanged | {
+            item.name: (item.fingerprint, self.ids[item.name], item.modified < rested)
             for item in self.items
             if item.name in self.ids
         }
         self.store.tables.objects.replace(self.key, msgspec.msgpack.encode(Remembered(version.digest, objects)))
+
+
+def _samples(objects: dict[str, Seen]) -> set[str]:
+    return {sample for _, sample, _ in objects.values()}
 
 
 def schema(streams: Iterable[str] = ()) -> "pa.Schema":
@@ -171,11 +182,19 @@ def schema(streams: Iterable[str] = ()) -> "pa.Schema":
     return pa.schema([field for field in sample_schema(streams) if field.name not in LABEL_COLUMNS])
 
 
-def _batch(held: list[dict[str, Any]], columns: "pa.Schema") -> "pa.RecordBatch":
+def _hashed(held: list[tuple[str, Sample]], columns: "pa.Schema") -> "pa.RecordBatch":
+    """Return samples with the digests of their rows."""
     import pyarrow as pa
 
-    arrays = [pa.array([each.get(field.name) for each in held], field.type) for field in columns]
-    return pa.RecordBatch.from_arrays(arrays, schema=columns)
+    batch = batch_of(held, columns)
+    # A sample without streams is known by the sha256 of its content: no content is hashed twice.
+    known = {} if _streams(columns) else {"content": [bytes.fromhex(sample_id) for sample_id, _ in held]}
+    digests = row_digests(batch, sorted(columns.names), known)
+    return batch.append_column(pa.field(ROW, pa.binary(SIZE)), pa.array(digests, pa.binary(SIZE)))
+
+
+def _streams(columns: "pa.Schema") -> list[str]:
+    return [name for name in columns.names if name.startswith(STREAM)]
 
 
 def _through_parquet(

@@ -1,7 +1,8 @@
 """Samples on their way from a source to a dataset: one row of a Parquet file each, every content once."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -66,7 +67,7 @@ class SampleWriter:
         self.duplicates = 0
         self.conflicts: list[str] = []
         self._labels: dict[str, str | None] = {}
-        self._held: list[dict[str, Any]] = []
+        self._held: list[tuple[str, Sample]] = []
         self._held_bytes = 0
         self.streams = tuple(streams)
         self._schema = sample_schema(self.streams)
@@ -90,7 +91,7 @@ class SampleWriter:
             self._repeated(sample, self._labels[sample_id])
             return
         self._labels[sample_id] = sample.label
-        self._held.append(row(sample_id, sample))
+        self._held.append((sample_id, sample))
         self._held_bytes += len(sample.content) + sum(map(len, sample.streams.values()))
         if self._held_bytes >= self.group_bytes:
             self._flush()
@@ -109,9 +110,7 @@ class SampleWriter:
             self.conflicts.append(f"{sample.source} ({sample.label}, first seen as {label})")
 
     def _flush(self) -> None:
-        import pyarrow as pa
-
-        self._file.write_table(pa.Table.from_pylist(self._held, schema=self._schema))
+        self._file.write_batch(batch_of(self._held, self._schema))
         self._held, self._held_bytes = [], 0
 
     def __enter__(self) -> "SampleWriter":
@@ -135,15 +134,38 @@ def sample_schema(streams: Iterable[str] = ()) -> "pa.Schema":
     return pa.schema(columns + [(STREAM + name, pa.binary()) for name in streams])
 
 
-def row(sample_id: str, sample: Sample) -> dict[str, Any]:
-    """Return a sample as a row of :func:`sample_schema`."""
-    return {
-        "sample_id": sample_id,
-        "content": sample.content,
-        "label": sample.label,
-        "origin": sample.origin if sample.label is not None else None,
-        "source": sample.source,
-        "source_split": sample.split,
-        "group": sample.group,
-        "metadata": canonical(sample.metadata).decode() if sample.metadata else None,
-    } | {STREAM + name: data for name, data in sample.streams.items()}
+def batch_of(held: Sequence[tuple[str, Sample]], schema: "pa.Schema") -> "pa.RecordBatch":
+    """Return samples, each with its id, as rows of :func:`sample_schema` or of some of its columns."""
+    import pyarrow as pa
+
+    columns = [pa.array(_column(field.name, held), field.type) for field in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _column(name: str, held: Sequence[tuple[str, Sample]]) -> list[Any]:
+    if name in COLUMNS:
+        value = COLUMNS[name]
+        return [value(sample) for _, sample in held]
+    if name == "sample_id":
+        return [sample_id for sample_id, _ in held]
+    stream = name.removeprefix(STREAM)
+    return [sample.streams.get(stream) for _, sample in held]
+
+
+def _origin(sample: Sample) -> str | None:
+    return None if sample.label is None else sample.origin
+
+
+def _metadata(sample: Sample) -> str | None:
+    return canonical(sample.metadata).decode() if sample.metadata else None
+
+
+COLUMNS: dict[str, Callable[[Sample], Any]] = {
+    "content": attrgetter("content"),
+    "label": attrgetter("label"),
+    "origin": _origin,
+    "source": attrgetter("source"),
+    "source_split": attrgetter("split"),
+    "group": attrgetter("group"),
+    "metadata": _metadata,
+}

@@ -1,7 +1,8 @@
 """The digest of a table's content, whatever the order of its rows; memory stays flat (48 bytes a row)."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,11 +21,27 @@ KEY_SIZE = 16
 SLICE_ROWS, SLICE_BYTES = 2048, 8 << 20
 
 
-def row_digests(batch: "pa.RecordBatch", names: list[str]) -> list[bytes]:
-    """Return the sha256 of each row: its values in the order of the names, as MessagePack."""
+def row_digests(
+    batch: "pa.RecordBatch", names: list[str], hashes: Mapping[str, Sequence[bytes]] = MappingProxyType({})
+) -> list[bytes]:
+    """Return the sha256 of each row: its values in the order of the names, as MessagePack.
+
+    In the place of a binary value stands its own sha256, so that contents are hashed once where they are known by it.
+
+    :param hashes: sha256 of the values of binary columns, by name, for who has them already.
+    """
     encode = msgspec.msgpack.Encoder().encode
-    columns = [batch.column(name).to_pylist() for name in names]
+    columns = [hashes.get(name) or _values(batch.column(name)) for name in names]
     return [hashlib.sha256(encode(values)).digest() for values in zip(*columns, strict=True)]
+
+
+def _values(column: "pa.Array") -> list[Any]:
+    import pyarrow as pa
+
+    values: list[Any] = column.to_pylist()
+    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        return [None if value is None else hashlib.sha256(value).digest() for value in values]
+    return values
 
 
 def content_digest(names: Iterable[str], rows: "bytes | NDArray[np.bytes_]") -> str:

@@ -1,6 +1,6 @@
 """Paths that sources point at."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from airlock.digests import digest_document
@@ -38,6 +38,6 @@ def fingerprint(paths: Iterable[Path], root: Path) -> str:
     return digest_document([[name, stat.st_size, stat.st_mtime_ns] for name, stat in found])
 
 
-def label_of(parts: tuple[str, ...]) -> str | None:
+def label_of(parts: Sequence[str]) -> str | None:
     """Return the class of a file: the first folder of its relative path, ``None`` outside any folder."""
     return parts[0] if len(parts) > 1 else None

@@ -18,6 +18,8 @@ from airlock.data.sources.source import Item
 from airlock.digests import digest_document
 from airlock.errors import SourceError
 
+SMALL = 32 << 10
+
 
 class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="folder"):
     """A folder of files (images, texts, audio); a file's class is the sub-folder it lies in, at any depth.
@@ -39,14 +41,13 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @contextmanager
     def open(self, workdir: Path, report: Report) -> Iterator["FolderSamples"]:  # noqa: ARG002 - nothing to download
         """List the files; they are read one by one."""
-        root = self._root()
-        yield FolderSamples(root, _names(root, self._layout), self._layout)
+        with _opened(self._root(), self._layout) as samples:
+            yield samples
 
     def fingerprint(self) -> str:
         """Digest of all names, sizes and modification times."""
-        root = self._root()
-        items = FolderSamples(root, _names(root, self._layout), self._layout).stats()
-        return digest_document([[name, stat.st_size, stat.st_mtime_ns] for name, stat in items])
+        with _opened(self._root(), self._layout) as samples:
+            return digest_document([[name, stat.st_size, stat.st_mtime_ns] for name, stat in samples.stats()])
 
     @property
     def _layout(self) -> Layout:
@@ -63,13 +64,15 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class FolderSamples:
     """Samples of an opened folder.
 
+    :param folder: descriptor of the opened folder: names below it are found in half the time that whole paths take.
     :param names: paths below ``root``, in the order of their parts.
     """
 
     remote: ClassVar[bool] = False
 
-    def __init__(self, root: Path, names: list[str], layout: Layout) -> None:
+    def __init__(self, root: Path, folder: int, names: list[str], layout: Layout) -> None:
         self.root = root
+        self.folder = folder
         self.names = names
         self.layout = layout
 
@@ -79,8 +82,7 @@ class FolderSamples:
     def __getitem__(self, index: int) -> Sample:
         name = self.names[index]
         try:
-            with open(f"{self.root}/{name}", "rb") as file:
-                content = file.read()
+            content = _read(name, self.folder)
         except OSError as error:
             raise SourceError(
                 f"{self.root / name} cannot be read: {error.strerror}.", hint="Check its permissions."
@@ -94,7 +96,32 @@ class FolderSamples:
 
     def stats(self) -> Iterator[tuple[str, os.stat_result]]:
         """Yield each name with what the disk knows about the file."""
-        return ((name, os.stat(f"{self.root}/{name}")) for name in self.names)
+        return ((name, os.stat(name, dir_fd=self.folder)) for name in self.names)
+
+
+@contextmanager
+def _opened(root: Path, layout: Layout) -> Iterator[FolderSamples]:
+    try:
+        folder = os.open(root, os.O_RDONLY)
+    except OSError as error:
+        raise SourceError(f"{root} cannot be read: {error.strerror}.", hint="Check its permissions.") from error
+    try:
+        yield FolderSamples(root, folder, _names(root, layout), layout)
+    finally:
+        os.close(folder)
+
+
+def _read(name: str, folder: int) -> bytes:
+    """Read a small file in three system calls; Python's ``open`` makes seven."""
+    file = os.open(name, os.O_RDONLY, dir_fd=folder)
+    try:
+        content = os.read(file, SMALL)
+        if len(content) < SMALL:
+            return content
+        with open(file, "rb", buffering=0, closefd=False) as rest:
+            return content + rest.readall()
+    finally:
+        os.close(file)
 
 
 def _names(root: Path, layout: Layout) -> list[str]:

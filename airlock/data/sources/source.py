@@ -12,7 +12,7 @@ from airlock.data.download import Report
 from airlock.data.samples import Sample
 
 
-class Item(msgspec.Struct, frozen=True):
+class Item(msgspec.Struct, frozen=True, gc=False):
     """One object of a source that lists objects.
 
     :param name: its name inside the source, the same every time.

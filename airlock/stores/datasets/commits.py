@@ -30,16 +30,21 @@ if TYPE_CHECKING:
 
 
 def commit(
-    tables: Tables, name: str, rows: "pa.Table | pa.RecordBatchReader", process: dict[str, Any]
+    tables: Tables,
+    name: str,
+    rows: "pa.Table | pa.RecordBatchReader",
+    process: dict[str, Any],
+    *,
+    hashed: bool = False,
 ) -> tuple[DatasetVersion, Change]:
     """Commit; see :meth:`airlock.stores.datasets.DatasetStore.commit`."""
     import pyarrow as pa
 
     require_keyed(rows.schema, KEY, f"The table for dataset {name}")
     if isinstance(rows, pa.Table):
-        return retried(f"dataset {name}", lambda: _Commit(tables, name, rows.to_reader(), process).run())
+        return retried(f"dataset {name}", lambda: _Commit(tables, name, rows.to_reader(), process, hashed=hashed).run())
     try:
-        return _Commit(tables, name, rows, process).run()
+        return _Commit(tables, name, rows, process, hashed=hashed).run()
     except Conflict as error:  # a stream cannot be read again
         raise _taken(name) from error
 
@@ -50,6 +55,8 @@ def patch(
     batches: "list[pa.RecordBatch]",
     removed: Iterable[str],
     process: dict[str, Any],
+    *,
+    hashed: bool = False,
 ) -> tuple[DatasetVersion, Change]:
     """Patch; see :meth:`airlock.stores.datasets.DatasetStore.patch`."""
     import pyarrow as pa
@@ -62,7 +69,7 @@ def patch(
     if columns(rows.schema) != columns(latest.schema):
         raise _taken(base.name)
     try:
-        return _Commit(tables, base.name, rows, process).run(removed=list(removed))
+        return _Commit(tables, base.name, rows, process, hashed=hashed).run(removed=list(removed))
     except Conflict as error:
         raise _taken(base.name) from error
 
@@ -72,8 +79,10 @@ def _taken(name: str) -> InfrastructureError:
 
 
 class _Commit:
-    def __init__(self, tables: Tables, name: str, rows: "pa.RecordBatchReader", process: dict[str, Any]) -> None:
-        self.tables, self.name, self.rows, self.process = tables, name, rows, process
+    def __init__(
+        self, tables: Tables, name: str, rows: "pa.RecordBatchReader", process: dict[str, Any], *, hashed: bool
+    ) -> None:
+        self.tables, self.name, self.rows, self.process, self.hashed = tables, name, rows, process, hashed
         self.latest = tables.open(name)
         self.same = self.latest is not None and columns(self.latest.schema) == columns(rows.schema)
         schema = self.latest.schema if self.latest is not None and self.same else rows.schema
@@ -90,7 +99,8 @@ class _Commit:
         if self.latest is not None and self.same:
             known = fixed(self.latest.to_table(columns=[ROW]).column(ROW), SIZE)
             known.sort()
-        with RowStream(self.rows, self.schema, known, banned(self.tables, self.name)) as stream:
+        refused = banned(self.tables, self.name)
+        with RowStream(self.rows, self.schema, known, refused, hashed=self.hashed) as stream:
             if self.latest is not None and self.same:
                 return (
                     self._patch(self.latest, stream, removed)

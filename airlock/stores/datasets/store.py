@@ -39,7 +39,7 @@ class DatasetStore:
         self._appender = Appender(tables)
 
     def commit(
-        self, name: str, rows: "pa.Table | pa.RecordBatchReader", process: dict[str, Any]
+        self, name: str, rows: "pa.Table | pa.RecordBatchReader", process: dict[str, Any], *, hashed: bool = False
     ) -> tuple[DatasetVersion, Change]:
         """Make rows the newest version of a dataset; the same content again is the same version, unwritten.
 
@@ -47,11 +47,12 @@ class DatasetStore:
 
         :param rows: a table, or a stream, of which a few megabytes at a time are in memory.
         :param process: what made the rows, kept with the version.
+        :param hashed: the rows carry their digests, as :func:`airlock.stores.rows.row_digests` makes them.
         :raises UserError: there are no rows, or a sample id is missing or there twice.
         :raises InfrastructureError: another run published meanwhile; a table is committed again by itself.
         """
         with table_errors(f"dataset {name}"):
-            return commit(self.tables, name, rows, process)
+            return commit(self.tables, name, rows, process, hashed=hashed)
 
     def patch(
         self,
@@ -59,15 +60,18 @@ class DatasetStore:
         rows: "list[pa.RecordBatch]",
         removed: Iterable[str],
         process: dict[str, Any],
+        *,
+        hashed: bool = False,
     ) -> tuple[DatasetVersion, Change]:
         """Make the newest version's successor of what changed only: for those who know what did.
 
         :param rows: new samples, and known ones with other values.
         :param removed: sample ids that go.
+        :param hashed: as in :meth:`commit`.
         :raises InfrastructureError: ``base`` is no longer the newest version, or has other columns.
         """
         with table_errors(f"dataset {base.name}"):
-            return patch(self.tables, base, rows, removed, process)
+            return patch(self.tables, base, rows, removed, process, hashed=hashed)
 
     def append(
         self, name: str, rows: "pa.Table | pa.RecordBatchReader", process: dict[str, Any], *, replace: bool = False

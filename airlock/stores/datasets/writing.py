@@ -32,6 +32,7 @@ class RowStream:
     :param batches: the rows, in batches of any size.
     :param schema: their columns; the digest column is added behind them.
     :param known: sorted row digests of the version before; these rows are not written again.
+    :param hashed: the rows carry their digests, as :func:`~airlock.stores.rows.row_digests` makes them.
     :param banned: says which of some sample ids were deleted for privacy; those rows are left out.
     """
 
@@ -41,6 +42,8 @@ class RowStream:
         schema: "pa.Schema",
         known: "NDArray[np.bytes_]",
         banned: Callable[[list[str]], list[bool]] | None,
+        *,
+        hashed: bool = False,
     ) -> None:
         import numpy as np
         import pyarrow as pa
@@ -49,6 +52,7 @@ class RowStream:
         self.schema = schema.remove_metadata().append(pa.field(ROW, pa.binary(SIZE)))
         self.known = known
         self.banned = banned
+        self.hashed = hashed
         self.kept = np.zeros(len(known), dtype=bool)
         self.written = self.forgotten = 0
         self.failure: Exception | None = None
@@ -70,7 +74,7 @@ class RowStream:
         """
         from lance.fragment import write_fragments
 
-        new = self.fresh()
+        new = _ahead(self.fresh())
         if (first := next(new, None)) is None:  # no empty file
             return []
         sizes: dict[str, Any] = {"max_bytes_per_file": FILE_BYTES, "max_rows_per_file": FILE_ROWS}
@@ -140,9 +144,9 @@ class RowStream:
         if self.banned and any(banned := self.banned(batch.column(KEY).to_pylist())):
             batch = batch.filter(pa.array([not each for each in banned]))
             self.forgotten += sum(banned)
-        digests = pa.array(row_digests(batch, self._names), pa.binary(SIZE))
         columns = [batch.column(name) for name in self.schema.names[:-1]]
-        return pa.RecordBatch.from_arrays([*columns, digests], schema=self.schema)
+        columns.append(batch.column(ROW) if self.hashed else pa.array(row_digests(batch, self._names), pa.binary(SIZE)))
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
     def _noted(self, batch: "pa.RecordBatch") -> "pa.RecordBatch":
         keys = batch.column(KEY).to_pylist()
@@ -160,6 +164,15 @@ class RowStream:
 
     def _name_of(self, wanted: bytes) -> str:
         return next(name for name in self.names() if key_hashes([name])[0] == wanted)
+
+
+def _ahead(items: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+    """Yield batches while a thread makes the next one: Lance encodes one only when it asks for another."""
+    with ThreadPoolExecutor(1, thread_name_prefix="next-rows") as pool:
+        following: Future[pa.RecordBatch | None] = pool.submit(next, items, None)
+        while (batch := following.result()) is not None:
+            following = pool.submit(next, items, None)
+            yield batch
 
 
 def _spool() -> IO[bytes]:

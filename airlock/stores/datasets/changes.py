@@ -8,7 +8,7 @@ from airlock.errors import UserError
 from airlock.references import DatasetVersion
 from airlock.stores.datasets.commits import columns
 from airlock.stores.datasets.history import Change, Made, environment, own, properties, user, version_of
-from airlock.stores.datasets.selection import rows_of
+from airlock.stores.datasets.reading import rows_of
 from airlock.stores.datasets.transactions import Removal, publish, retried
 from airlock.stores.datasets.writing import KEY
 from airlock.stores.rows import ROW, SIZE, content_digest

@@ -1,8 +1,6 @@
 """The store: versions are written, read and verified here; what else can be done with them lies beside."""
 
 from collections.abc import Container, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +12,9 @@ from airlock.stores.datasets.appending import Appender
 from airlock.stores.datasets.commits import commit, patch
 from airlock.stores.datasets.history import HINT, Change, Entry, computed, digest_of, own, title, version_of
 from airlock.stores.datasets.privacy import forgotten_rows
-from airlock.stores.datasets.selection import rows_of
-from airlock.stores.datasets.writing import KEY, WORKERS
-from airlock.stores.rows import ROW, SIZE, content_digest, fixed, row_digests, slices
+from airlock.stores.datasets.reading import Reader, hashed, known_columns
+from airlock.stores.datasets.writing import KEY
+from airlock.stores.rows import ROW, content_digest
 from airlock.stores.tables import Tables, table_errors
 
 if TYPE_CHECKING:
@@ -96,13 +94,13 @@ class DatasetStore:
         """
         with table_errors(title(version)):
             data = self._checked(version)
-            return data.to_table(columns=_known(data, columns))
+            return data.to_table(columns=known_columns(data, columns))
 
     def batches(self, version: DatasetVersion, columns: list[str] | None = None) -> Iterator["pa.RecordBatch"]:
         """Yield a version's rows in batches, checked as :meth:`read` does."""
         with table_errors(title(version)):
             data = self._checked(version)
-            yield from data.to_batches(columns=_known(data, columns), batch_size=1024)
+            yield from data.to_batches(columns=known_columns(data, columns), batch_size=1024)
 
     def take(
         self,
@@ -119,12 +117,12 @@ class DatasetStore:
         :raises IntegrityError: the version is missing, or a row is not what its digest says.
         """
         with table_errors(title(version)):
-            data = self.open(version)
-            names = _known(data, columns)
-            rows = rows_of(data, list(sample_ids), data.schema.names if check else names)
-            if check:
-                self._check_rows(version, rows)
-            return rows.select(names)
+            return Reader(version, self.open(version)).take(sample_ids, columns, check=check)
+
+    def reader(self, version: DatasetVersion) -> Reader:
+        """Open a version for one job that reads at random many times; its index (72 bytes a sample) stays in memory."""
+        with table_errors(title(version)):
+            return Reader(version, self.open(version))
 
     def digests(self, version: DatasetVersion) -> dict[str, bytes]:
         """Return the digest of each row by sample id, without reading any content."""
@@ -140,7 +138,7 @@ class DatasetStore:
         with table_errors(title(version)):
             data = self.open(version)
             names = sorted(own(data.schema))
-            rows = b"".join(_hashed(data.to_batches(columns=names, batch_size=1024), names))
+            rows = b"".join(hashed(data.to_batches(columns=names, batch_size=1024), names))
             self._require(version, data, content_digest(names, rows))
 
     def versions(self, name: str) -> list[DatasetVersion]:
@@ -284,12 +282,6 @@ class DatasetStore:
             raise lost
         raise IntegrityError(f"The {title(version)} was altered: its rows hash to {short(found)}.", hint=HINT)
 
-    def _check_rows(self, version: DatasetVersion, rows: "pa.Table") -> None:
-        names = sorted(own(rows.schema))
-        found = b"".join(_hashed(rows.to_batches(), names))
-        if found != fixed(rows.column(ROW), SIZE).tobytes():
-            raise IntegrityError(f"The {title(version)} was altered: a row is not what its digest says.", hint=HINT)
-
     def _latest(self, name: str) -> "lance.LanceDataset":
         data = self.tables.open(name)
         if data is None:
@@ -302,22 +294,6 @@ class DatasetStore:
         opened = (data for number in numbers if (data := self.tables.open(name, number)))
         # The first version of a dataset that began with a batch is only its columns.
         return (data for data in opened if history.recorded(data) or data.count_rows())
-
-
-def _hashed(batches: "Iterable[pa.RecordBatch]", names: list[str]) -> Iterator[bytes]:
-    """Yield the row digests of batches, in order, hashed by as many threads as a writer uses."""
-    with ThreadPoolExecutor(WORKERS) as pool:
-        pieces = slices(batches)
-        while ahead := [pool.submit(row_digests, piece, names) for piece in islice(pieces, 2 * WORKERS)]:
-            for done in ahead:
-                yield b"".join(done.result())
-
-
-def _known(data: "lance.LanceDataset", columns: list[str] | None) -> list[str]:
-    names = own(data.schema)
-    if unknown := [name for name in columns or () if name not in names]:
-        raise UserError(f"The dataset has no column {', '.join(unknown)}.", hint=f"It has {', '.join(names)}.")
-    return names if columns is None else columns
 
 
 def open_datasets(uri: str) -> DatasetStore:

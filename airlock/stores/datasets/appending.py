@@ -9,7 +9,7 @@ from airlock.stores.datasets.history import Change, Made, environment, own, prop
 from airlock.stores.datasets.privacy import banned
 from airlock.stores.datasets.transactions import Removal, opened_or_created, publish, retried
 from airlock.stores.datasets.writing import KEY, RowStream
-from airlock.stores.rows import KEY_SIZE, ROW, SIZE, among, content_digest, fixed, key_hashes, require_keyed
+from airlock.stores.rows import BRIEF, KEY_SIZE, ROW, SIZE, among, content_digest, fixed, key_hashes, require_keyed
 from airlock.stores.tables import Tables
 
 if TYPE_CHECKING:
@@ -74,11 +74,11 @@ class _Batch:
 
         self.appender, self.name, self.process, self.replace = appender, name, process, replace
         self.columns = columns(table.schema)
-        nothing = np.empty(0, dtype=f"S{SIZE}")
+        nothing = np.empty(0, dtype=f"S{BRIEF}")
         with RowStream(table.to_reader(), table.schema, nothing, banned(appender.tables, name)) as stream:
             self.table = pa.Table.from_batches(stream.fresh(), schema=stream.schema)
             stream.keys()
-            self.digest = content_digest(table.column_names, stream.rows())
+            self.digest = stream.digest(table.column_names)
             self.forgotten = stream.forgotten
         self.keys = key_hashes(self.table.column(KEY).to_pylist())
         self.rows = fixed(self.table.column(ROW), SIZE)

@@ -12,13 +12,14 @@ from airlock.stores.datasets.history import (
     environment,
     own,
     properties,
+    row_column,
     user,
     version_of,
 )
 from airlock.stores.datasets.privacy import banned
 from airlock.stores.datasets.transactions import Conflict, Removal, publish, replace, retried
 from airlock.stores.datasets.writing import KEY, RowStream
-from airlock.stores.rows import ROW, SIZE, among, content_digest, fixed, key_hashes, require_keyed
+from airlock.stores.rows import BRIEF, ROW, SIZE, among, brief, content_digest, fixed, key_hashes, require_keyed
 from airlock.stores.tables import Tables
 
 if TYPE_CHECKING:
@@ -93,14 +94,8 @@ class _Commit:
 
         :param removed: the rows are only what changed, and these samples go; ``None`` when they are everything.
         """
-        import numpy as np
-
-        known = np.empty(0, dtype=f"S{SIZE}")
-        if self.latest is not None and self.same:
-            known = fixed(self.latest.to_table(columns=[ROW]).column(ROW), SIZE)
-            known.sort()
         refused = banned(self.tables, self.name)
-        with RowStream(self.rows, self.schema, known, refused, hashed=self.hashed) as stream:
+        with RowStream(self.rows, self.schema, self._known(), refused, hashed=self.hashed) as stream:
             if self.latest is not None and self.same:
                 return (
                     self._patch(self.latest, stream, removed)
@@ -108,6 +103,19 @@ class _Commit:
                     else self._merge(self.latest, stream)
                 )
             return self._replace(stream)
+
+    def _known(self) -> "NDArray[np.bytes_]":
+        """The briefs of the newest version's rows, sorted."""
+        import numpy as np
+
+        if self.latest is None or not self.same:
+            return np.empty(0, dtype=f"S{BRIEF}")
+        known, at = np.empty(self.latest.count_rows(), dtype=f"S{BRIEF}"), 0
+        for rows in row_column(self.latest):
+            known[at : at + len(rows)] = brief(rows)
+            at += len(rows)
+        known.sort()
+        return known
 
     def _replace(self, stream: RowStream) -> tuple[DatasetVersion, Change]:
         """The first version, or one with other columns."""
@@ -125,10 +133,11 @@ class _Commit:
     def _merge(self, latest: "lance.LanceDataset", stream: RowStream) -> tuple[DatasetVersion, Change]:
         """Only what changed."""
         new = stream.write(latest, "append", self.tables.options)
+        gone = stream.lost()
         digest, keys = self._digest(stream)
         if digest == digest_of(latest):
             return version_of(self.name, latest, digest), Change(forgotten=stream.forgotten)
-        return self._publish(latest, stream, new, digest, keys, stream.known[~stream.kept])
+        return self._publish(latest, stream, new, digest, keys, gone)
 
     def _patch(
         self, latest: "lance.LanceDataset", stream: RowStream, removed: list[str]
@@ -146,7 +155,7 @@ class _Commit:
         came.sort()
         touched = pc.is_in(index.column(KEY), value_set=going).to_numpy()
         lost = touched & ~among(rows, came)[0]
-        fresh = came[~among(came, stream.known)[0]]
+        fresh = came[~among(brief(came), stream.known)[0]]
         left = np.concatenate([rows[~lost], fresh])
         digest = content_digest(self.schema.names, left)
         if digest == digest_of(latest) or not len(left):
@@ -173,14 +182,14 @@ class _Commit:
         written = publish(latest, new, self._properties(digest, change), removal)
         return version_of(self.name, written, digest), change
 
-    def _digest(self, stream: RowStream) -> tuple[str, Any]:
-        keys, rows = stream.keys(), stream.rows()
-        if not len(rows):
+    def _digest(self, stream: RowStream) -> tuple[str, "NDArray[np.bytes_]"]:
+        keys = stream.keys()
+        if not len(keys):
             raise UserError(
                 f"The table for dataset {self.name} has no rows.",
                 hint="Check the source and why its samples were dropped.",
             )
-        return content_digest(self.schema.names, rows), keys
+        return stream.digest(self.schema.names), keys
 
     def _properties(self, digest: str, change: Change) -> dict[str, str]:
         made = Made(kind="commit", who=user(), environment=environment(), change=change)

@@ -3,7 +3,7 @@
 import getpass
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,11 +11,13 @@ import msgspec
 from airlock.digests import canonical, short
 from airlock.errors import IntegrityError
 from airlock.references import DatasetVersion
-from airlock.stores.rows import ROW, SIZE, content_digest, fixed
+from airlock.stores.rows import PIECE, ROW, SIZE, fixed, streamed_digest
 
 if TYPE_CHECKING:
     import lance
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 DIGEST, PROCESS, MADE = "airlock.digest", "airlock.process", "airlock.made"
 HINT = "Run the version step again with cache=False."
@@ -112,7 +114,13 @@ def computed(data: "lance.LanceDataset") -> str:
             f"The table {data.uri} was not written by Airlock: its rows have no digests.",
             hint="Ingest it, for example from Parquet.",
         )
-    return content_digest(own(data.schema), fixed(data.to_table(columns=[ROW]).column(ROW), SIZE))
+    return streamed_digest(own(data.schema), data.count_rows(), lambda: row_column(data))
+
+
+def row_column(data: "lance.LanceDataset") -> "Iterator[NDArray[np.bytes_]]":
+    """Yield the row digests of an opened version, a piece at a time."""
+    pieces = data.to_batches(columns=[ROW], batch_size=PIECE, batch_readahead=1, fragment_readahead=1)
+    return (fixed(batch.column(ROW), SIZE) for batch in pieces)
 
 
 def own(schema: "pa.Schema") -> list[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airlock.errors import InfrastructureError
 from airlock.stores.datasets.writing import KEY
-from airlock.stores.rows import ROW, SIZE, among, fixed
+from airlock.stores.rows import BRIEF, ROW, SIZE, among, brief, fixed
 from airlock.stores.tables import Tables
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Removal:
     """What a version loses: fragments as they will be, and the keys that go.
 
     :param base: the opened version before.
-    :param gone: sorted row digests that the new version does not have.
+    :param gone: sorted row digests, or their briefs, that the new version does not have.
     """
 
     def __init__(self, base: "lance.LanceDataset", gone: "NDArray[np.bytes_] | None" = None) -> None:
@@ -64,19 +64,26 @@ class Removal:
         if gone is None or not len(gone):
             self.kept = [fragment.metadata for fragment in base.get_fragments()]
             return
-        for fragment, rows in index(base):
-            lost, _ = among(fixed(rows.column(ROW), SIZE), gone)
-            self._take(fragment, rows, lost)
+        gone = gone if gone.dtype.itemsize == BRIEF else brief(gone)
+        for fragment in base.get_fragments():
+            rows = fragment.to_table(columns=[ROW], with_row_id=True)
+            lost, _ = among(brief(fixed(rows.column(ROW), SIZE)), gone)
+            self._take(base, fragment, rows.column("_rowid"), lost)
 
-    def _take(self, fragment: "LanceFragment", rows: "pa.Table", lost: "NDArray[np.bool_]") -> None:
-        import pyarrow as pa
-
-        self.keys += rows.column(KEY).filter(pa.array(lost)).to_pylist()
+    def _take(
+        self, base: "lance.LanceDataset", fragment: "LanceFragment", ids: "pa.ChunkedArray", lost: "NDArray[np.bool_]"
+    ) -> None:
+        if not lost.any():
+            self.kept.append(fragment.metadata)
+            return
+        keys = _keys(base, ids, lost)
+        self.keys += keys
         if lost.all():
             self.removed.append(fragment.fragment_id)
-        else:
-            left = fragment.delete(_predicate(rows, lost)) if lost.any() else fragment.metadata
-            self.kept.append(left)
+        elif lost.sum() * 2 <= len(lost):
+            self.kept.append(fragment.delete(_among(keys)))
+        else:  # the shorter list
+            self.kept.append(fragment.delete(f"NOT ({_among(_keys(base, ids, ~lost))})"))
 
 
 def publish(
@@ -149,14 +156,17 @@ def index(data: "lance.LanceDataset") -> "Iterator[tuple[LanceFragment, pa.Table
         yield fragment, fragment.to_table(columns=[KEY, ROW])
 
 
-def _predicate(rows: "pa.Table", lost: "NDArray[np.bool_]") -> str:
-    """Return the shorter of "is one of the lost" and "is none of the kept"."""
+def _keys(data: "lance.LanceDataset", ids: "pa.ChunkedArray", chosen: "NDArray[np.bool_]") -> list[str]:
     import pyarrow as pa
 
-    few = lost if lost.sum() * 2 <= len(lost) else ~lost
-    keys = rows.column(KEY).filter(pa.array(few)).to_pylist()
+    wanted = ids.filter(pa.array(chosen)).combine_chunks()
+    found: list[str] = data._take_rows(wanted, columns=[KEY]).column(KEY).to_pylist()
+    return found
+
+
+def _among(keys: list[str]) -> str:
     listed = ",".join("'" + str(key).replace("'", "''") + "'" for key in keys)
-    return f"{KEY} {'IN' if few is lost else 'NOT IN'} ({listed})"
+    return f"{KEY} IN ({listed})"
 
 
 def _numbered(fragments: "list[FragmentMetadata]") -> "list[FragmentMetadata]":

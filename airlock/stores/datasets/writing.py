@@ -12,7 +12,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, Any
 
 from airlock.errors import UserError
-from airlock.stores.rows import KEY_SIZE, ROW, SIZE, among, fixed, key_hashes, row_digests, slices
+from airlock.stores.rows import (
+    KEY_SIZE,
+    PIECE,
+    ROW,
+    SIZE,
+    among,
+    brief,
+    fixed,
+    key_hashes,
+    row_digests,
+    slices,
+    streamed_digest,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +43,7 @@ class RowStream:
 
     :param batches: the rows, in batches of any size.
     :param schema: their columns; the digest column is added behind them.
-    :param known: sorted row digests of the version before; these rows are not written again.
+    :param known: sorted briefs of the row digests of the version before; these rows are not written again.
     :param hashed: the rows carry their digests, as :func:`~airlock.stores.rows.row_digests` makes them.
     :param banned: says which of some sample ids were deleted for privacy; those rows are left out.
     """
@@ -85,6 +97,12 @@ class RowStream:
         except (OSError, ValueError, RuntimeError) as error:
             raise self.failure or error from error
 
+    def lost(self) -> "NDArray[np.bytes_]":
+        """Return what is known and did not come, and forget the rest: it takes 16 bytes a row."""
+        gone = self.known[~self.kept]
+        self.known, self.kept = self.known[:0].copy(), self.kept[:0].copy()
+        return gone
+
     def keys(self) -> "NDArray[np.bytes_]":
         """Return the sorted key hashes of all rows.
 
@@ -108,6 +126,17 @@ class RowStream:
         self._rows.seek(0)
         return np.fromfile(self._rows, dtype=f"S{SIZE}")
 
+    def digest(self, names: list[str]) -> str:
+        """Return the digest of all rows."""
+        return streamed_digest(names, self._rows.tell() // SIZE, self._pieces)
+
+    def _pieces(self) -> "Iterator[NDArray[np.bytes_]]":
+        import numpy as np
+
+        self._rows.seek(0)
+        while len(piece := np.fromfile(self._rows, dtype=f"S{SIZE}", count=PIECE)):
+            yield piece
+
     def _surfacing(self, first: "pa.RecordBatch", rest: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         """Lance turns what a stream raises into text; keep it."""
         yield first
@@ -121,7 +150,7 @@ class RowStream:
         """Yield what is not known yet, with the digest of each row."""
         for batch in self._hashed():
             rows = fixed(batch.column(ROW), SIZE)
-            old, at = among(rows, self.known)
+            old, at = among(brief(rows), self.known)
             self.kept[at[old]] = True
             new = batch if not old.any() else batch.filter(_mask(~old))
             self.written += new.num_rows

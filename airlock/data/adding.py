@@ -89,7 +89,7 @@ class _Adding:
     def _only_changes(self) -> "tuple[DatasetVersion, Change] | None":
         """Return what came of reading only new and changed objects; ``None`` when all must be read."""
         known = self._known()
-        if known is None or known.digest != self.store.latest(self.name).digest:
+        if known is None or known.digest != (base := self.store.latest(self.name)).digest:
             return None
         new = []
         for number, item in enumerate(self.items):
@@ -101,7 +101,7 @@ class _Adding:
         before, kept = _samples(known.objects), _samples(self.unchanged)
         if len(before) < len(known.objects) or not kept:
             return None  # one content in several files: which of them counts is known only when all are read
-        base, batches = self.store.latest(self.name), list(self._batches(new))
+        batches = list(self._batches(new))
         if self.repeated:
             return None
         try:

@@ -33,7 +33,7 @@ class Reader:
         """Return the rows with these sample ids; see :meth:`airlock.stores.datasets.DatasetStore.take`."""
         with table_errors(title(self.version)):
             names = known_columns(self.data, columns)
-            rows = self._rows(list(sample_ids), self.data.schema.names if check else names)
+            rows = rows_of(self.data, list(sample_ids), self.data.schema.names if check else names, self._index)
             if check:
                 self._require(rows)
             return rows.select(names)
@@ -41,9 +41,6 @@ class Reader:
     @cached_property
     def _index(self) -> "pa.Table":
         return self.data.to_table(columns=[KEY], with_row_id=True)
-
-    def _rows(self, sample_ids: list[str], columns: list[str]) -> "pa.Table":
-        return rows_of(self.data, sample_ids, columns, self._index)
 
     def _require(self, rows: "pa.Table") -> None:
         names = sorted(own(rows.schema))

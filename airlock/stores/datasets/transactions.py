@@ -7,7 +7,7 @@ batch that a killed writer and its successor both bring is there once.
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from airlock.errors import InfrastructureError
@@ -148,12 +148,6 @@ def opened_or_created(tables: Tables, name: str, schema: "pa.Schema") -> "lance.
             time.sleep(PAUSES[0])
         turn += 1
     return found
-
-
-def index(data: "lance.LanceDataset") -> "Iterator[tuple[LanceFragment, pa.Table]]":
-    """Yield each fragment with the keys and row digests that it has in this version."""
-    for fragment in data.get_fragments():
-        yield fragment, fragment.to_table(columns=[KEY, ROW])
 
 
 def _keys(data: "lance.LanceDataset", ids: "pa.ChunkedArray", chosen: "NDArray[np.bool_]") -> list[str]:

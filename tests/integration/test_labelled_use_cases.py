@@ -196,6 +196,7 @@ class TestFashion:
         assert candidate.metrics["accuracy"] >= 0.72
         assert comparison["compressed"]["bytes"] * 3 <= comparison["original"]["bytes"]
         assert comparison["points_lost"] <= 1.0
+        assert comparison["compressed"]["p50_ms"] < 50
         assert ledger_holds(settings)
 
     def test_five_gates_opened(self, fashion: LabelledJourney) -> None:

@@ -40,7 +40,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --compile-bytecode --config-settings editable_mode=compat -e '.[all]'
 	@touch $@
 
+# PyTorch by pip: a site may keep a build without CUDA where pip looks and uv does not.
 $(VENV)/.installed-dev: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --compile-bytecode --config-settings editable_mode=compat -e '.[dev]'
 	@touch $@
 

@@ -76,7 +76,7 @@ def profile(name: str) -> Profile:
 def by_compute(local: Callable[P, T]) -> Callable[P, T]:
     """Return the lower-case factory of an operator: ``compute=`` picks the subprocess class or its pod twin.
 
-    The twin of ``TrainOperator`` is ``TrainPodOperator`` in :mod:`airlock.operators.pods`, imported only when a
+    The twin of ``TrainOperator`` is ``TrainPodOperator`` in :mod:`airlock.operators.pods.twins`, imported only when a
     profile asks for it: a laptop needs no Kubernetes provider. ``task_id`` defaults to the factory's noun.
     """
     name = getattr(local, "__name__", "")
@@ -85,7 +85,7 @@ def by_compute(local: Callable[P, T]) -> Callable[P, T]:
         kwargs.setdefault("task_id", getattr(local, "step", name))
         if profile(str(kwargs.get("compute", "local"))).place == "subprocess":
             return local(*args, **kwargs)
-        pods = import_module("airlock.operators.pods")
+        pods = import_module("airlock.operators.pods.twins")
         twin: Callable[P, T] = getattr(pods, name.replace("Operator", "PodOperator"))
         return twin(*args, **kwargs)
 

@@ -11,9 +11,9 @@ from kubernetes.client import ApiClient
 
 from airlock import settings as settings_module
 from airlock.errors import UserError
-from airlock.operators import pods
 from airlock.operators.model import TrainOperator, train
-from airlock.operators.pods import CONTAINER_USER, PodPlace, StepPod, TrainPodOperator, readable
+from airlock.operators.pods.place import CONTAINER_USER, PodPlace, StepPod, readable
+from airlock.operators.pods.twins import TrainPodOperator
 from airlock.operators.step import StepOperator
 from airlock.steps.__main__ import main as run_step_here
 from tests.operators.conftest import context
@@ -136,7 +136,7 @@ class TestTheEnd:
             if fail:
                 raise AirflowException("Pod task failed")
 
-        monkeypatch.setattr(pods.StepPod, "run_to_end", run_to_end)
+        monkeypatch.setattr(StepPod, "run_to_end", run_to_end)
 
     @pytest.mark.parametrize("fail", [False, True])
     def test_a_result_counts_however_the_pod_ended(

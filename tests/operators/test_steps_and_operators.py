@@ -5,7 +5,8 @@ import inspect
 import pytest
 from airflow.sdk import BaseOperator
 
-from airlock.operators import data, deployment, labeling, model, pods, stream
+from airlock.operators import data, deployment, labeling, model, stream
+from airlock.operators.pods import place, twins
 from airlock.operators.processes import SubprocessPlace
 from airlock.operators.step import StepOperator
 from airlock.steps.registry import STEPS, load_step
@@ -41,8 +42,8 @@ class TestEveryOperator:
         assert isinstance(operator.template_fields, tuple)
 
     def test_it_has_a_twin_that_runs_as_a_pod(self, operator: type[StepOperator]) -> None:
-        twin = getattr(pods, operator.__name__.replace("Operator", "PodOperator"))
-        assert issubclass(twin, pods.PodPlace)
+        twin = getattr(twins, operator.__name__.replace("Operator", "PodOperator"))
+        assert issubclass(twin, place.PodPlace)
         assert twin.step == operator.step
         assert twin.template_fields == operator.template_fields
 

@@ -50,7 +50,7 @@ print(json.dumps([str(folder), sorted(bag.dags), bag.import_errors]))
 """
 IMPORTS = """
 import json, sys
-import airlock.operators.model, airlock.operators.pods, airlock.hooks.git, airlock.plugins.airlock_plugin
+import airlock.operators.model, airlock.operators.pods.twins, airlock.hooks.git, airlock.plugins.airlock_plugin
 from importlib.metadata import entry_points
 loaded = [m.__file__ for name, m in sys.modules.items() if name.split(".")[0] == "airlock"]
 groups = ("console_scripts", "airflow.plugins", "apache_airflow_provider")

@@ -1,0 +1,25 @@
+"""Operators of the model pipeline: from an approved dataset version to a candidate with its manifest."""
+
+from airlock.operators.model.compression import CompressOperator, CompressStep, compress
+from airlock.operators.model.evaluation import EvaluateOperator, EvaluateStep, evaluate
+from airlock.operators.model.registration import RegisterOperator, RegisterStep, register
+from airlock.operators.model.training import TrainOperator, TrainStep, train
+from airlock.operators.model.transformation import TransformOperator, TransformStep, transform
+
+__all__ = [
+    "CompressOperator",
+    "CompressStep",
+    "EvaluateOperator",
+    "EvaluateStep",
+    "RegisterOperator",
+    "RegisterStep",
+    "TrainOperator",
+    "TrainStep",
+    "TransformOperator",
+    "TransformStep",
+    "compress",
+    "evaluate",
+    "register",
+    "train",
+    "transform",
+]

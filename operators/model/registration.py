@@ -1,0 +1,78 @@
+"""Registering a candidate with its manifest."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from airlock.operators.compute import by_compute
+from airlock.operators.links import MANIFEST, MLFLOW_RUN
+from airlock.operators.processes import SubprocessPlace
+from airlock.operators.step import StepOperator
+
+
+class RegisterStep(StepOperator):
+    """Register the candidate in MLflow and tie code, data, parameters and figures into its manifest.
+
+    :param data: the approved data manifest.
+    :param transform_code: path of the use case's ``transform.py``.
+    :param network_code: path of the use case's ``network.py``.
+    """
+
+    step = "register"
+    files = ("transform_code", "network_code")
+    template_fields: Sequence[str] = (
+        "use_case",
+        "data",
+        "tensors",
+        "model",
+        "run",
+        "evaluation",
+        "picture",
+        "transform_code",
+        "network_code",
+        "parameters",
+        "seed",
+    )
+    operator_extra_links = (MLFLOW_RUN, MANIFEST)
+
+    def __init__(
+        self,
+        *,
+        use_case: str,
+        data: Any,
+        tensors: Any,
+        model: Any,
+        run: Any,
+        evaluation: Any,
+        picture: Any,
+        transform_code: str,
+        network_code: str,
+        parameters: dict[str, Any],
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.use_case = use_case
+        self.data = data
+        self.tensors = tensors
+        self.model = model
+        self.run = run
+        self.evaluation = evaluation
+        self.picture = picture
+        self.transform_code = transform_code
+        self.network_code = network_code
+        self.parameters = parameters
+        self.seed = seed
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The arguments, and which state of the code repository they come from."""
+        from airlock.hooks.git import GitHook
+
+        return super().inputs | {"code": GitHook(self.network_code).describe()}
+
+
+class RegisterOperator(SubprocessPlace, RegisterStep):
+    """:class:`RegisterStep` in a subprocess of the worker."""
+
+
+register = by_compute(RegisterOperator)

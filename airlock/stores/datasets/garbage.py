@@ -41,11 +41,11 @@ def collect(tables: Tables, name: str, keep: Container[str], older_than: float, 
         if latest is None:
             continue
         going: list[int] = []
-        for number in sorted(entry["version"] for entry in latest.versions()):
+        for number, moment in sorted(created(latest).items()):
             data = tables.open(line, number)
             if data is None or number == latest.version:
                 continue
-            young = time.time() - created(data) < older_than
+            young = time.time() - moment < older_than
             held = (split(line)[1], number) in protected or young or digest_of(data) in keep
             (kept if held else removed).append(version_of(line, data))
             if not held:

@@ -75,9 +75,11 @@ def user() -> str:
 def environment() -> dict[str, str]:
     """Return the versions of what wrote the files."""
     import platform
-    from importlib.metadata import version
 
-    return {"python": platform.python_version()} | {name: version(name) for name in ("pyarrow", "pylance")}
+    import lance
+    import pyarrow as pa
+
+    return {"python": platform.python_version(), "pyarrow": pa.__version__, "pylance": lance.__version__}
 
 
 def properties(digest: str, process: dict[str, Any], made: Made) -> dict[str, str]:
@@ -138,22 +140,19 @@ def title(version: DatasetVersion) -> str:
     return f"dataset {version.name} version {version.version} ({short(version.digest)})"
 
 
-def log(name: str, opened: "Iterable[lance.LanceDataset]") -> list[Entry]:
+def log(name: str, latest: "lance.LanceDataset", opened: "Iterable[lance.LanceDataset]") -> list[Entry]:
     """Return what is known about opened versions, newest first."""
-    entries = []
-    tags: dict[int, list[str]] | None = None
-    for data in opened:
-        if tags is None:
-            tags = tags_of(data, name)
-        entries.append(
-            Entry(
-                version=version_of(name, data),
-                created=created(data),
-                made=made(data),
-                process=process_of(data),
-                tags=tags.get(data.version, []),
-            )
+    tags, moments = tags_of(latest, name), created(latest)
+    entries = [
+        Entry(
+            version=version_of(name, data),
+            created=moments[data.version],
+            made=made(data),
+            process=process_of(data),
+            tags=tags.get(data.version, []),
         )
+        for data in opened
+    ]
     return entries[::-1]
 
 
@@ -167,8 +166,6 @@ def tags_of(data: "lance.LanceDataset", name: str) -> dict[int, list[str]]:
     return found
 
 
-def created(data: "lance.LanceDataset") -> float:
-    """Return when an opened version was made, in seconds since the epoch."""
-    entry = next(entry for entry in data.versions() if entry["version"] == data.version)
-    moment: float = entry["timestamp"].timestamp()
-    return moment
+def created(latest: "lance.LanceDataset") -> dict[int, float]:
+    """Return when each version of a line was made, in seconds since the epoch: all at once, as Lance reads them all."""
+    return {entry["version"]: entry["timestamp"].timestamp() for entry in latest.versions()}

@@ -144,12 +144,14 @@ class DatasetStore:
     def versions(self, name: str) -> list[DatasetVersion]:
         """Return every version of a dataset that is still kept, oldest first."""
         with table_errors(f"dataset {name}"):
-            return [version_of(name, data) for data in self._opened(name)]
+            latest = self.tables.open(name)
+            return [version_of(name, data) for data in self._opened(name, latest)] if latest else []
 
     def log(self, name: str) -> list[Entry]:
         """Return the history of a dataset, newest first: who made each version, when, and by which process."""
         with table_errors(f"dataset {name}"):
-            return history.log(name, self._opened(name))
+            latest = self.tables.open(name)
+            return history.log(name, latest, self._opened(name, latest)) if latest else []
 
     def latest(self, name: str) -> DatasetVersion:
         """Return the newest version.
@@ -288,9 +290,8 @@ class DatasetStore:
             raise UserError(f"There is no dataset {name}.", hint="`airlock data list` names them.")
         return data
 
-    def _opened(self, name: str) -> "Iterator[lance.LanceDataset]":
-        latest = self.tables.open(name)
-        numbers = [entry["version"] for entry in latest.versions()] if latest else []
+    def _opened(self, name: str, latest: "lance.LanceDataset") -> "Iterator[lance.LanceDataset]":
+        numbers = (entry["version"] for entry in latest.versions())
         opened = (data for number in numbers if (data := self.tables.open(name, number)))
         # The first version of a dataset that began with a batch is only its columns.
         return (data for data in opened if history.recorded(data) or data.count_rows())

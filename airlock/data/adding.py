@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from airlock.data.download import Report
+from airlock.data.remembered import Remembered, compare, decode, encode, objects
 from airlock.data.samples import STREAM, Sample, batch_of
 from airlock.data.sources.source import Listed, Samples, Source
 from airlock.digests import digest_document
@@ -31,20 +32,6 @@ REST = 2.0  # seconds: a file written within a clock tick of its listing could c
 WORKERS, CHUNK, BATCH_BYTES = 2, 32, 8 << 20
 # Labels are no part of a dataset version: they can change while the samples stay.
 LABEL_COLUMNS = ("label", "origin")
-
-
-Seen = tuple[str, str, bool]
-
-
-class Remembered(msgspec.Struct, frozen=True):
-    """What was added from a source.
-
-    :param digest: of the dataset version it made.
-    :param objects: name to fingerprint, sample id, and whether it was at rest.
-    """
-
-    digest: str
-    objects: dict[str, Seen]
 
 
 def add(
@@ -73,7 +60,7 @@ class _Adding:
         self.items = samples.items
         self.listed = time.time()
         self.key = f"{name}.airlock/added/{digest_document(process).removeprefix('sha256:')}"
-        self.unchanged: dict[str, Seen] = {}
+        self.unchanged = objects()
         self.ids: dict[str, str] = {}  # of what is read now
         self.repeated = False
 
@@ -83,29 +70,26 @@ class _Adding:
         return done
 
     def _everything(self) -> tuple[DatasetVersion, "Change"]:
-        self.ids, self.unchanged = {}, {}
+        self.ids, self.unchanged = {}, objects()
         return self.store.commit(self.name, self._stream(range(len(self.items))), self.process, hashed=True)
 
     def _only_changes(self) -> "tuple[DatasetVersion, Change] | None":
         """Return what came of reading only new and changed objects; ``None`` when all must be read."""
-        known = self._known()
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        known = decode(self.store.tables.objects.read(self.key) or b"")
         if known is None or known.digest != (base := self.store.latest(self.name)).digest:
             return None
-        new = []
-        for number, item in enumerate(self.items):
-            seen = known.objects.get(item.name)
-            if seen is not None and seen[2] and seen[0] == item.fingerprint:
-                self.unchanged[item.name] = seen
-            else:
-                new.append(number)
-        before, kept = _samples(known.objects), _samples(self.unchanged)
-        if len(before) < len(known.objects) or not kept:
+        new, self.unchanged, gone = compare(known.objects, self.items)
+        if pc.count_distinct(known.objects["sample_id"]).as_py() < len(known.objects) or not len(self.unchanged):
             return None  # one content in several files: which of them counts is known only when all are read
         batches = list(self._batches(new))
-        if self.repeated:
+        came = pa.array(self.ids.values(), pa.string())
+        if self.repeated or pc.any(pc.is_in(came, value_set=self.unchanged["sample_id"])).as_py():
             return None
         try:
-            return self.store.patch(base, batches, before - kept, self.process, hashed=True)
+            return self.store.patch(base, batches, gone, self.process, hashed=True)
         except InfrastructureError:
             return None  # somebody else committed meanwhile
 
@@ -118,7 +102,7 @@ class _Adding:
     def _batches(self, numbers: Sequence[int]) -> "Iterator[pa.RecordBatch]":
         """Read samples, two at a time, each content once."""
         columns = schema(getattr(self.samples, "streams", ()))
-        seen, held, size = _samples(self.unchanged), list[tuple[str, Sample]](), 0
+        seen, held, size = set[str](), list[tuple[str, Sample]](), 0
         for sample_id, sample in self._read(numbers):
             self.ids[sample.source] = sample_id
             if sample_id in seen:
@@ -152,25 +136,17 @@ class _Adding:
         read = (self.samples[number] for number in numbers)
         return [(sample.sample_id, sample) for sample in read]
 
-    def _known(self) -> Remembered | None:
-        data = self.store.tables.objects.read(self.key)
-        try:
-            return msgspec.msgpack.decode(data, type=Remembered) if data else None
-        except msgspec.MsgspecError:  # written by another release: only a hint
-            return None
-
     def _remember(self, version: DatasetVersion) -> None:
+        import pyarrow as pa
+
         rested = self.listed - REST
-        objects = self.unchanged | {
-            item.name: (item.fingerprint, self.ids[item.name], item.modified < rested)
+        read = objects(
+            (item.name, item.fingerprint, self.ids[item.name], item.modified < rested)
             for item in self.items
             if item.name in self.ids
-        }
-        self.store.tables.objects.replace(self.key, msgspec.msgpack.encode(Remembered(version.digest, objects)))
-
-
-def _samples(objects: dict[str, Seen]) -> set[str]:
-    return {sample for _, sample, _ in objects.values()}
+        )
+        remembered = Remembered(version.digest, pa.concat_tables([self.unchanged, read]))
+        self.store.tables.objects.replace(self.key, encode(remembered))
 
 
 def schema(streams: Iterable[str] = ()) -> "pa.Schema":

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ROW = "airlock_row"
 SIZE = 32
 KEY_SIZE = BRIEF = 16
-PART_ROWS, PIECE = 1 << 18, 1 << 16
+PART_ROWS, PIECE = 1 << 17, 1 << 15
 SLICE_ROWS, SLICE_BYTES = 2048, 8 << 20
 
 

@@ -30,7 +30,7 @@ UPDATABLE = {
 
 
 def grant(cursor: "extensions.cursor", application: str, guard: str) -> None:
-    """Give the two roles exactly these rights on the schema ``airlock``."""
+    """Give the two roles exactly these rights on the schema ``airlock``; in ``optuna``, steps make their own tables."""
     from psycopg2 import sql
 
     app, api = sql.Identifier(application), sql.Identifier(guard)
@@ -51,6 +51,7 @@ def grant(cursor: "extensions.cursor", application: str, guard: str) -> None:
         run("GRANT INSERT ON {} TO {}", on(table), app)
     for table, columns in UPDATABLE.items():
         run("GRANT UPDATE ({}) ON {} TO {}", sql.SQL(", ").join(map(sql.Identifier, columns)), on(table), app)
+    run("GRANT USAGE, CREATE ON SCHEMA optuna TO {}", app)
     run("GRANT EXECUTE ON FUNCTION airlock.append_signed(text, text) TO {}", api)
     run("GRANT INSERT, UPDATE (state) ON {} TO {}", on("gate_answer"), api)
     run("GRANT INSERT ON {} TO {}", on("reminder"), api)

@@ -80,6 +80,7 @@ class PackageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     :param name: the model's name in the URL of the inference protocol.
     :param classes: names in the order of the outputs.
     :param model: file in the package; likewise ``preprocessing`` (``transform(image) -> uint8 HxWxC``), ``samples``.
+    :param preprocessing_parameters: handed to ``transform`` by name.
     :param metrics: figures measured before packaging, by name.
     :param manifest: digest of the candidate manifest this was packaged from.
     """
@@ -93,6 +94,7 @@ class PackageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     engine: Literal["litert"] = "litert"
     model: str = "model.tflite"
     preprocessing: str = "preprocessing.py"
+    preprocessing_parameters: dict[str, Any] = {}
     samples: str = SAMPLES
     licences: Licences = Licences()
     metrics: dict[str, float] = {}

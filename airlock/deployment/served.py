@@ -38,7 +38,8 @@ class ServedModel:
         with tempfile.TemporaryDirectory(prefix="airlock-package-") as folder:
             package.write(Path(folder))
             self._model = LiteModel(Path(folder) / self.config.model)
-            self._transform = Preprocessor(Path(folder) / self.config.preprocessing, self.config.input.shape)
+            code = Path(folder) / self.config.preprocessing
+            self._transform = Preprocessor(code, self.config.input.shape, self.config.preprocessing_parameters)
         found = self._model.shape, self._model.classes
         stated = self.config.input.shape, len(self.config.classes)
         if found != stated:

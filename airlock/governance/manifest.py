@@ -85,6 +85,8 @@ class CandidateManifest(Manifest, frozen=True, tag="candidate"):
     :param data: digest of the data manifest.
     :param code: ``commit`` and ``dirty`` digest of the code repository.
     :param environment: versions of Python and of the packages that trained it.
+    :param report: the evaluation as a page; it shows test samples. Candidates from before there was one have none.
+    :param card: the model card as a page, ``card_text`` the same as Markdown, ``card_facts`` what the use case says.
     """
 
     parent_field = "data"
@@ -105,6 +107,11 @@ class CandidateManifest(Manifest, frozen=True, tag="candidate"):
     metrics: dict[str, float]
     code: dict[str, str]
     environment: dict[str, str]
+    report: Artifact | None = None
+    card: Artifact | None = None
+    card_text: Artifact | None = None
+    card_facts: dict[str, Any] = {}
+    transform_parameters: dict[str, Any] = {}
 
 
 class ReleaseManifest(Manifest, frozen=True, tag="release"):

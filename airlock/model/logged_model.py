@@ -8,7 +8,7 @@ from airlock.model.names import LOGGED_MODEL
 from airlock.model.tensors import Split
 from airlock.model.tracking import TrackedRun
 
-PACKAGES = ("tensorflow", "keras", "numpy")
+PACKAGES = ("keras", "numpy")
 
 
 def log_model(run: TrackedRun, model: Any, example: Split, tags: Mapping[str, str]) -> None:
@@ -17,6 +17,7 @@ def log_model(run: TrackedRun, model: Any, example: Split, tags: Mapping[str, st
     :param example: samples that the signature is taken from.
     :param tags: set on the model and on the run.
     """
+    import keras
     import mlflow
     from mlflow.models import infer_signature
 
@@ -28,7 +29,7 @@ def log_model(run: TrackedRun, model: Any, example: Split, tags: Mapping[str, st
             name="model",
             signature=infer_signature(x, model.predict_on_batch(x)),
             # Without a list MLflow imports TensorFlow once more to guess one: half a minute.
-            pip_requirements=[f"{name}=={metadata.version(name)}" for name in PACKAGES],
+            pip_requirements=[f"{name}=={metadata.version(name)}" for name in (*PACKAGES, keras.backend.backend())],
             tags=dict(tags),
         )
     run.tags({LOGGED_MODEL: logged.model_id, **tags})

@@ -1,4 +1,6 @@
-"""Names of the tags that tie MLflow's runs and versions to what Airlock stores by digest."""
+"""Names in MLflow: the tags that tie runs and versions to what Airlock stores by digest, and those of parameters."""
+
+import re
 
 CHAIN = "airlock.chain"
 DATASET = "airlock.dataset"
@@ -8,5 +10,19 @@ LOGGED_MODEL = "airlock.logged_model"
 MANIFEST = "airlock.manifest"
 MODEL = "airlock.model"
 NETWORK = "airlock.network"
+PARENT = "airlock.parent"
 SEED = "airlock.seed"
 TENSORS = "airlock.tensors"
+
+WORDS = {"*": ":any", "?": ":one", "[": ":of", "]": ":end", "!": ":not"}
+
+
+def parameter_name(key: str) -> str:
+    """Return a parameter's name in MLflow, which takes no quotes, stars or brackets.
+
+    ``net["conv*"].lr`` becomes ``net/conv:any/lr``; different keys become different names, others stay as they are.
+    """
+    found = re.fullmatch(r"""net\[(["'])(.+)\1\]\.(.+)""", key)
+    if not found:
+        return key
+    return f"net/{''.join(WORDS.get(each, each) for each in found[2])}/{found[3]}"

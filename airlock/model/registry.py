@@ -9,11 +9,14 @@ import httpx
 import msgspec
 
 from airlock.errors import InfrastructureError, IntegrityError, UserError
+from airlock.governance.manifest import CandidateManifest, load
 from airlock.model.names import LOGGED_MODEL, MANIFEST, MODEL
-from airlock.references import ModelVersion, TrackingRun
+from airlock.references import Artifact, ModelVersion, TrackingRun
+from airlock.stores.artifacts import ArtifactStore
 
 CHALLENGER = "challenger"
 CHAMPION = "champion"
+LONGEST = 5000  # characters of a description: MLflow's databases hold no more
 
 
 class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +81,11 @@ class Registry:
             body = {"name": version.name, "version": version.version, "key": key, "value": value}
             self._call("POST", "model-versions/set-tag", body)
 
+    def describe_version(self, version: ModelVersion, text: str) -> None:
+        """Set a version's description, Markdown."""
+        body = {"name": version.name, "version": version.version, "description": text[:LONGEST]}
+        self._call("PATCH", "model-versions/update", body)
+
     def version_tags(self, version: ModelVersion) -> dict[str, str]:
         """Return a version's tags."""
         query = {"name": version.name, "version": version.version}
@@ -95,6 +103,28 @@ class Registry:
         except (IntegrityError, UserError):
             return None
         return ModelVersion(name=name, version=str(reply["model_version"]["version"]))
+
+    def model(self, name: str, artifacts: ArtifactStore) -> Artifact | None:
+        """Return the model of a version, as its manifest names it.
+
+        :param name: ``model@alias`` or ``model/version``.
+        :return: ``None`` when an alias points nowhere.
+        :raises UserError: it is neither, or no registered candidate.
+        """
+        model, at, alias = name.partition("@")
+        version: ModelVersion | None
+        if at:
+            version = self.alias(model, alias)
+        else:
+            model, _, number = name.partition("/")
+            version = ModelVersion(name=model, version=number)
+        if version is None:
+            return None
+        if not version.version.isdigit() or MANIFEST not in (tags := self.version_tags(version)):
+            raise UserError(
+                f"{name!r} is no registered candidate.", hint="Name one as digits@champion or digits/3; see MLflow."
+            )
+        return load(artifacts, tags[MANIFEST], CandidateManifest).model
 
     def version_url(self, version: ModelVersion) -> str:
         """Return a version's page."""
@@ -123,7 +153,8 @@ class Registry:
 
     def _call(self, method: str, path: str, values: dict[str, Any]) -> dict[str, Any]:
         try:
-            reply = self._http.get(path, params=values) if method == "GET" else self._http.post(path, json=values)
+            sent = {"params": values} if method == "GET" else {"json": values}
+            reply = self._http.request(method, path, **sent)
         except httpx.HTTPError as error:
             raise InfrastructureError(
                 f"The tracking server {self.url} does not answer: {error}.", hint="See `airlock status`."

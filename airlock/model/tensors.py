@@ -1,17 +1,18 @@
 """A transform's result on disk: ``{train,validation,test}_{x,y,ids}.npy``, and ``origin.json``.
 
-x: ``uint8 [N, height, width, channels]``; y: ``int64 [N]``, the class's place in the manifest; ids: ``S64 [N]``,
+x: ``uint8``, ``int32`` or ``float32 [N, …]``, pictures as ``uint8 [N, height, width, channels]``; y: ``int64 [N]``, the class's place in the manifest; ids: ``S64 [N]``,
 the sample ids. Plain ``.npy`` files need no library of ours to be read, and open without being copied.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
 
 from airlock.errors import UserError
 from airlock.references import Artifact
+from airlock.stores.artifacts import ArtifactStore
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +23,7 @@ SPLITS = ("train", "validation", "test")
 class Split(NamedTuple):
     """The samples of one split, in the order of their ids."""
 
-    x: "NDArray[np.uint8]"
+    x: "NDArray[Any]"
     y: "NDArray[np.int64]"
     ids: "NDArray[np.bytes_]"
 
@@ -32,12 +33,14 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
     :param manifest: the data manifest.
     :param code: the use case's ``transform.py``.
-    :param shape: height, width, channels.
+    :param shape: of one sample.
+    :param parameters: of the use case's ``transform``.
     """
 
     manifest: Artifact
     code: Artifact
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
+    parameters: dict[str, Any] = {}
 
 
 def save_origin(folder: Path, origin: Origin) -> None:
@@ -56,6 +59,17 @@ def load_origin(folder: Path) -> Origin:
         raise UserError(
             f"The tensors do not say what they were made from: {error}.", hint="Pass the output of the transform step."
         ) from error
+
+
+def stored_origin(artifacts: ArtifactStore, tensors: Artifact) -> Origin:
+    """Read ``origin.json`` of tensors where they are stored.
+
+    :raises UserError: there is none.
+    """
+    entry = artifacts.listing(tensors).get("origin.json")
+    if entry is None:
+        raise UserError("The tensors do not say what they were made from.", hint="Pass what the transform step wrote.")
+    return msgspec.json.decode(artifacts.read(str(entry["digest"])), type=Origin)
 
 
 def save_split(folder: Path, name: str, split: Split) -> None:
@@ -87,12 +101,13 @@ def require_classes(split: Split, classes: list[str], name: str) -> None:
 
     :raises UserError: a class has no sample, or a label is no class.
     """
+    for label in (split.y.min(), split.y.max()):
+        if not 0 <= label < len(classes):
+            raise UserError(
+                f"The {name} split has the label {label}, but there are {len(classes)} classes.",
+                hint="Pass the classes of the data manifest that the tensors were made from.",
+            )
     counts = np.bincount(split.y, minlength=len(classes))
-    if len(counts) > len(classes):
-        raise UserError(
-            f"The {name} split has the label {len(counts) - 1}, but there are {len(classes)} classes.",
-            hint="Pass the classes of the data manifest that the tensors were made from.",
-        )
     if missing := [label for label, count in zip(classes, counts, strict=True) if not count]:
         raise UserError(
             f"The {name} split has no sample of class {', '.join(map(repr, missing))}.",

@@ -1,7 +1,7 @@
 """A training's run in MLflow: parameters, tags, metrics per epoch, files and the model, over HTTP.
 
 One run per chain of tries: a try that takes over from a killed one goes on in its run. The state at the end is the
-truth: FINISHED, or FAILED.
+truth: FINISHED, FAILED, or KILLED when nobody went on with it.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from airlock.errors import AirlockError, InfrastructureError, IntegrityError, UserError
-from airlock.model.names import CHAIN
+from airlock.model.names import CHAIN, parameter_name
 from airlock.references import TrackingRun
 
 # Retrying is Airflow's business; a step that waits minutes for a dead server hides why.
@@ -129,7 +129,7 @@ class TrackedRun:
         from mlflow.entities import Param
 
         with self.tracking.errors():
-            params = [Param(name, str(value)) for name, value in values.items()]
+            params = [Param(parameter_name(name), str(value)) for name, value in values.items()]
             self.tracking.client.log_batch(self._id, params=params)
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
@@ -160,22 +160,30 @@ class TrackedRun:
         with self.tracking.errors():
             self.tracking.client.log_artifact(self._id, str(path))
 
+    def steps(self, metric: str) -> set[int]:
+        """Return the steps at which a metric was logged."""
+        with self.tracking.errors():
+            return {point.step for point in self.tracking.client.get_metric_history(self._id, metric)}
+
     @contextmanager
     def ending(self) -> Iterator["TrackedRun"]:
-        """End the run with the block: FINISHED, or FAILED when it raised."""
+        """End the run with the block: FINISHED, KILLED when what it needs went away, FAILED when it raised otherwise.
+
+        A killed run is one that another try may go on with.
+        """
         try:
             yield self
-        except BaseException:
-            self._fail()
+        except BaseException as error:
+            self._end("KILLED" if isinstance(error, InfrastructureError) else "FAILED")
             raise
         with self.tracking.errors():
             self.tracking.client.set_terminated(self._id, "FINISHED")
 
-    def _fail(self) -> None:
+    def _end(self, status: str) -> None:
         import logging
 
         try:
             with self.tracking.errors():
-                self.tracking.client.set_terminated(self._id, "FAILED")
-        except AirlockError as error:  # the failure that ended the run is the one to report
-            logging.getLogger(__name__).warning("Could not mark run %s as failed: %s", self._id, error)
+                self.tracking.client.set_terminated(self._id, status)
+        except AirlockError as error:  # what ended the run is the error to report
+            logging.getLogger(__name__).warning("Could not mark run %s as %s: %s", self._id, status, error)

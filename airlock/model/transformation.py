@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from airlock.model.preprocessing import Preprocessor
 from airlock.model.tensors import SPLITS, Split
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
 REPORT_EVERY = 1000
@@ -19,7 +20,7 @@ REPORT_EVERY = 1000
 class Sample(NamedTuple):
     """One sample as the stores hold it.
 
-    :param content: the encoded image.
+    :param content: the encoded image, or a text in UTF-8.
     :param label: one of the classes; ``None`` when nobody labelled it.
     :param split: train, validation or test.
     """
@@ -41,23 +42,37 @@ def transform_samples(
         ``transform`` fails on it. The message names the sample.
     """
     index = {label: place for place, label in enumerate(classes)}
-    parts: dict[str, list[tuple[np.ndarray, int, str]]] = {name: [] for name in SPLITS}
+    parts: "dict[str, list[tuple[NDArray[Any], int, str]]]" = {name: [] for name in SPLITS}
     done = 0
     for done, sample in enumerate(samples, 1):
         where = _split(sample)
         label = _label(sample, index)
-        parts[where].append((preprocess(decode(sample), sample.sample_id), label, sample.sample_id))
+        parts[where].append((preprocess(decode(sample, preprocess.input), sample.sample_id), label, sample.sample_id))
         if done % REPORT_EVERY == 0:
             report(done)
     report(done)
-    return {name: _stack(part, preprocess.shape or (0, 0, 0)) for name, part in parts.items()}
+    return {name: _stack(part, preprocess) for name, part in parts.items()}
 
 
-def decode(sample: Sample) -> "Image":
-    """Return a sample's picture.
+def decode(sample: Sample, kind: str) -> "Image | str":
+    """Return a sample's picture or text.
 
-    :raises SourceError: its bytes are no picture.
+    :param kind: ``image`` or ``text``.
+    :raises SourceError: its bytes are none.
     """
+    return _text(sample) if kind == "text" else _picture(sample)
+
+
+def _text(sample: Sample) -> str:
+    try:
+        return sample.content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"Sample {sample.sample_id} is no text in UTF-8: {error}.", hint="Clean it with `repair_text`."
+        ) from error
+
+
+def _picture(sample: Sample) -> "Image":
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -90,8 +105,8 @@ def _label(sample: Sample, index: dict[str, int]) -> int:
     return index[sample.label]
 
 
-def _stack(part: list[tuple[np.ndarray, int, str]], shape: tuple[int, int, int]) -> Split:
-    x = np.empty((len(part), *shape), np.uint8)
+def _stack(part: "list[tuple[NDArray[Any], int, str]]", made: Preprocessor) -> Split:
+    x = np.empty((len(part), *(made.shape or (0,))), made.dtype or "uint8")
     for place, (tensor, _, _) in enumerate(part):
         x[place] = tensor
     return Split(x, np.array([label for _, label, _ in part], np.int64), np.array([name for *_, name in part], "S64"))

@@ -1,5 +1,6 @@
-"""Trains the use case's network. A try that follows a killed one goes on after its last epoch."""
+"""Trains the use case's network. A try that follows a killed one goes on where its last checkpoint stands."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -8,19 +9,24 @@ from airlock.references import Artifact, TrackingRun
 from airlock.steps.context import StepContext
 
 if TYPE_CHECKING:
+    from airlock.model.curves import Curves
     from airlock.model.tracking import TrackedRun
-    from airlock.model.training import Trained, Training
+    from airlock.model.training import Schedule, Trained, Training
 
 ENVIRONMENT = ("keras", "mlflow", "numpy", "tensorflow")
 KERAS = "application/vnd.keras"
+DECIDES_NOTHING = ("experiment", "checkpoint_seconds", "warm_start")
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """:param tensors: what the transform step wrote.
-    :param code: the use case's ``network.py``.
+    :param code: the use case's ``network.py``, or a resolved architecture.
     :param classes: class names, in the order of the model's outputs.
     :param parameters: see :class:`airlock.model.training.Schedule`; the network may have more.
     :param experiment: MLflow experiment.
+    :param warm_start: the registry version whose weights are the first ones, as ``name@alias`` or ``name/version``;
+        ``parent`` is its model.
+    :param checkpoint_seconds: from one checkpoint to the next; 0 for one after every epoch.
     """
 
     tensors: Artifact
@@ -29,6 +35,9 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     parameters: dict[str, Any] = {}
     seed: int = 0
     experiment: str
+    warm_start: str = ""
+    parent: Artifact | None = None
+    checkpoint_seconds: float = 10.0
 
 
 class Outputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,9 +52,15 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(inputs: Inputs, context: StepContext) -> Outputs:
     """Train, log to MLflow, store the model."""
+    from airlock.model.backend import load_keras
+    from airlock.model.curves import Curves
     from airlock.model.tensors import load_split, require_classes
     from airlock.model.tracking import Tracking
+    from airlock.model.training import Schedule
+    from airlock.steps.interruption import noticed
 
+    schedule = Schedule.of(inputs.parameters)
+    load_keras(schedule.backend)
     folder = context.fetch(inputs.tensors, "tensors")
     train, validation = load_split(folder, "train"), load_split(folder, "validation")
     require_classes(train, inputs.classes, "train")
@@ -53,10 +68,11 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
         inputs.experiment, f"{context.run.dag}.{context.run.task}", _chain(inputs, context), _tags(inputs, context)
     )
     context.link("MLflow run", tracked.url)
-    with tracked.ending():
+    with noticed() as stopping, tracked.ending(), Curves(tracked) as curves:
         tracked.parameters(inputs.parameters | {"seed": inputs.seed})
-        training = _training(inputs, context, tracked, train.x.shape[1:])
+        training = _training(inputs, context, schedule, curves, train.x.shape[1:], stopping)
         trained = training.run(train, validation)
+        curves.close(trained.history)
         model = _store(trained, context, tracked, validation)
     training.checkpoints.clear()
     best = trained.history[trained.best_epoch - 1]
@@ -65,15 +81,20 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
     return Outputs(model=model, run=tracked.reference, epochs=trained.epochs)
 
 
-def _training(inputs: Inputs, context: StepContext, tracked: "TrackedRun", shape: tuple[int, ...]) -> "Training":
-    from airlock.model.checkpoints import CheckpointStore
+def _training(
+    inputs: Inputs,
+    context: StepContext,
+    schedule: "Schedule",
+    curves: "Curves",
+    shape: tuple[int, ...],
+    stopping: Callable[[], bool],
+) -> "Training":
     from airlock.model.network import Network
-    from airlock.model.training import Schedule, Training
-
-    schedule = Schedule.of(inputs.parameters)
+    from airlock.model.storage import load_model
+    from airlock.model.training import CheckpointStore, Training
 
     def report(epoch: int, metrics: dict[str, float]) -> None:
-        tracked.metrics(metrics, step=epoch)
+        curves.add(epoch, metrics)
         context.progress(epoch, schedule.epochs, "epoch", **metrics)
 
     return Training(
@@ -82,6 +103,9 @@ def _training(inputs: Inputs, context: StepContext, tracked: "TrackedRun", shape
         seed=inputs.seed,
         checkpoints=CheckpointStore(context.artifacts, _key(inputs)),
         report=report,
+        interval=inputs.checkpoint_seconds,
+        stopping=stopping,
+        parent=load_model(context.fetch(inputs.parent, "parent.keras")) if inputs.parent else None,
     )
 
 
@@ -100,27 +124,32 @@ def _store(trained: "Trained", context: StepContext, tracked: "TrackedRun", exam
 
 
 def _key(inputs: Inputs) -> str:
-    """Name the training by everything that decides what it does; the experiment's name decides nothing."""
+    """Name the training by everything that decides what it does."""
     from airlock.steps.cache import Key, environment
     from airlock.steps.source import source_digest
 
-    values = msgspec.to_builtins(inputs)
-    del values["experiment"]
+    values = {name: value for name, value in msgspec.to_builtins(inputs).items() if name not in DECIDES_NOTHING}
     return Key(step="train", source=source_digest("train"), inputs=values, environment=environment("train")).digest
 
 
 def _chain(inputs: Inputs, context: StepContext) -> str:
-    return f"{context.run.path.rpartition('/')[0]}/{_key(inputs)[:12]}"
+    return f"{_task(context)}/{_key(inputs)[:12]}"
+
+
+def _task(context: StepContext) -> str:
+    run = context.run
+    return f"{run.dag}/{run.run}/{run.task}" + (f".{run.map_index}" if run.map_index >= 0 else "")
 
 
 def _tags(inputs: Inputs, context: StepContext) -> dict[str, str]:
     from airlock.model import names
     from airlock.steps.cache import environment
 
-    return {
+    parent = {names.PARENT: f"{inputs.warm_start} {inputs.parent.digest}"} if inputs.parent else {}
+    return parent | {
         names.ENVIRONMENT: msgspec.json.encode(environment("train")).decode(),
         names.NETWORK: inputs.code.digest,
         names.SEED: str(inputs.seed),
         names.TENSORS: inputs.tensors.digest,
-        "airlock.task": f"{context.run.dag}/{context.run.run}/{context.run.task}",
+        "airlock.task": _task(context),
     }

@@ -3,7 +3,7 @@
 The test samples are not among them: :mod:`airlock.steps.held_out` transforms those where they are measured with.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -23,16 +23,18 @@ BATCH = 1024
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """:param manifest: the data manifest.
     :param code: the use case's ``transform.py``.
+    :param parameters: handed to its ``transform``.
     """
 
     manifest: Artifact
     code: Artifact
+    parameters: dict[str, Any] = {}
 
 
 class Outputs(msgspec.Struct, frozen=True, kw_only=True):
     """:param tensors: a tree of ``{train,validation}_{x,y,ids}.npy`` and ``origin.json``, see
         :mod:`airlock.model.tensors`.
-    :param shape: height, width, channels of one sample.
+    :param shape: of one sample.
     :param counts: samples of each split.
     """
 
@@ -47,12 +49,26 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
     :raises IntegrityError: the split step left no training view of the manifest's dataset version.
     """
     from airlock.governance.manifest import DataManifest, load
+    from airlock.model.tensors import stored_origin
+    from airlock.model.transforms import TransformRegistry
+
+    manifest = load(context.artifacts, inputs.manifest.digest, DataManifest)
+    registry = TransformRegistry(context.artifacts)
+    key = _key(inputs, manifest)
+    known = registry.find(key)
+    context.metric("reused", known is not None)
+    tensors = known or registry.add(key, _transform(inputs, manifest, context))
+    shape = stored_origin(context.artifacts, tensors).shape
+    counts = {name: count for name, count in manifest.counts.items() if name != "test"}
+    return Outputs(tensors=tensors, shape=list(shape), counts=counts)
+
+
+def _transform(inputs: Inputs, manifest: "DataManifest", context: StepContext) -> Artifact:
     from airlock.model.preprocessing import Preprocessor
     from airlock.model.tensors import Origin, save_origin, save_split
     from airlock.model.transformation import transform_samples
 
-    manifest = load(context.artifacts, inputs.manifest.digest, DataManifest)
-    preprocess = Preprocessor(context.fetch(inputs.code, "transform.py"))
+    preprocess = Preprocessor(context.fetch(inputs.code, "transform.py"), parameters=inputs.parameters)
     total = sum(count for name, count in manifest.counts.items() if name != "test")
     splits = transform_samples(
         _samples(manifest, context),
@@ -65,13 +81,21 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
     del splits["test"]
     for name, split in splits.items():
         save_split(folder, name, split)
-    shape = preprocess.shape or (0, 0, 0)
-    save_origin(folder, Origin(manifest=inputs.manifest, code=inputs.code, shape=shape))
-    return Outputs(
-        tensors=context.artifacts.put_tree(folder),
-        shape=list(shape),
-        counts={name: len(split.y) for name, split in splits.items()},
-    )
+    shape = preprocess.shape or (0,)
+    save_origin(folder, Origin(manifest=inputs.manifest, code=inputs.code, shape=shape, parameters=inputs.parameters))
+    return context.artifacts.put_tree(folder)
+
+
+def _key(inputs: Inputs, manifest: "DataManifest") -> str:
+    """Name the tensors by what decides them: not by the report or the gates that the manifest went through."""
+    from airlock.digests import digest_document
+    from airlock.steps.cache import environment
+    from airlock.steps.source import source_digest
+
+    decides = {"dataset": manifest.dataset.digest, "labels": manifest.labels.digest, "split": manifest.split.digest}
+    decides |= {"classes": manifest.classes, "code": inputs.code.digest, "parameters": inputs.parameters}
+    decides |= {"source": source_digest("transform"), "environment": environment("transform")}
+    return digest_document(decides).removeprefix("sha256:")
 
 
 def _samples(manifest: "DataManifest", context: StepContext) -> "Iterator[Sample]":

@@ -1,28 +1,48 @@
 """Training a network."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from airlock.hooks.sealed import resolved_settings
 from airlock.operators.compute import by_compute
 from airlock.operators.links import MLFLOW_RUN
+from airlock.operators.model.architecture import check_network, store_network
 from airlock.operators.processes import SubprocessPlace
 from airlock.operators.step import StepOperator
+from airlock.references import Artifact
 
 
 class TrainStep(StepOperator):
     """Train the use case's Keras model; curves and parameters go to MLflow.
 
     :param tensors: the transformed dataset.
-    :param code: path of the use case's ``network.py`` with ``build(shape, classes, parameters)``.
+    :param code: path of the use case's ``network.py`` with ``build(shape, classes, parameters)``, or of an architecture
+        (``.yaml``, ``.json``), which is checked when the DAG is parsed.
     :param classes: class names, in the order of the model's outputs.
     :param parameters: hyperparameters: ``epochs``, ``batch_size``, ``learning_rate`` and the network's own.
     :param seed: seed of every random generator.
     :param experiment: MLflow experiment.
+    :param warm_start: registry version whose weights are the first ones, ``digits@champion`` or ``digits/3``; layers
+        are matched by name and shape, and the run names its parent. Nothing happens while there is no such version.
+    :param checkpoint_seconds: from one checkpoint to the next: what a kill can cost at most; 0 for one after every
+        epoch.
     """
 
     step = "train"
     files = ("code",)
-    template_fields: Sequence[str] = ("tensors", "code", "classes", "parameters", "seed", "experiment")
+    template_fields: Sequence[str] = (
+        "tensors",
+        "code",
+        "classes",
+        "parameters",
+        "seed",
+        "experiment",
+        "warm_start",
+        "checkpoint_seconds",
+    )
     operator_extra_links = (MLFLOW_RUN,)
 
     def __init__(
@@ -34,15 +54,22 @@ class TrainStep(StepOperator):
         parameters: dict[str, Any],
         experiment: str,
         seed: int = 0,
+        warm_start: str = "",
+        checkpoint_seconds: float = 10.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_network(code, parameters, classes)
         self.tensors = tensors
         self.code = code
         self.classes = classes
         self.parameters = parameters
         self.seed = seed
         self.experiment = experiment
+
+    def store_file(self, path: Path) -> Artifact:
+        """Store a file; an architecture with all it extends."""
+        return store_network(self.artifacts, path)
 
 
 class TrainOperator(SubprocessPlace, TrainStep):

@@ -9,20 +9,24 @@ from airlock.operators.step import StepOperator
 
 
 class TransformStep(StepOperator):
-    """Turn samples into fixed-shape tensors with the use case's ``transform(image)``.
+    """Turn samples into fixed-shape tensors with the use case's ``transform(sample, **parameters)``.
+
+    Tensors of the same data, labels, split and transform are made once, whatever manifest asks for them.
 
     :param manifest: the approved data manifest.
     :param code: path of the use case's ``transform.py``.
+    :param parameters: handed to its ``transform``.
     """
 
     step = "transform"
     files = ("code",)
-    template_fields: Sequence[str] = ("manifest", "code")
+    template_fields: Sequence[str] = ("manifest", "code", "parameters")
 
-    def __init__(self, *, manifest: Any, code: str, **kwargs: Any) -> None:
+    def __init__(self, *, manifest: Any, code: str, parameters: dict[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.manifest = manifest
         self.code = code
+        self.parameters = parameters or {}
 
 
 class TransformOperator(SubprocessPlace, TransformStep):

@@ -66,7 +66,7 @@ class TestATransform:
         [
             ("1 / 0", "transform failed on sample s1: ZeroDivisionError"),
             ("return [1]", "a list, not an array, for sample s1"),
-            ("return np.zeros((8, 8, 1))", "float64, not uint8, for sample s1"),
+            ("return np.zeros((8, 8, 1))", "float64, not one of uint8, int32, float32, for sample s1"),
             ("return np.zeros((8, 8), 'uint8')", r"the shape \(8, 8\), not \(height, width, channels\)"),
         ],
     )

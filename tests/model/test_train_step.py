@@ -83,6 +83,7 @@ class TestATrainingThatIsKilled:
     @pytest.fixture
     def killed(self, tracked_settings: Settings, artifacts: ArtifactStore, training: dict[str, Any]) -> Spec:
         """Kill the first try's subprocess in its fourth epoch; give its spec."""
+        training |= {"checkpoint_seconds": 0}
         training["parameters"]["epochs"] = self.EPOCHS
         spec = make_spec("train", training)
         artifacts.create_document("specs/killed.json", msgspec.json.encode(spec))

@@ -1,0 +1,98 @@
+"""Batches of tensors for ``fit``, from any place in any epoch on: the order follows from seed and epoch alone.
+
+x stays as it lies on disk (``uint8``, say) until the model casts it, on its own device. Nothing is copied but the rows
+of a batch.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from airlock.model.backend import load_keras
+from airlock.model.tensors import Split
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Feed:
+    """The batches of a training split.
+
+    :param batch_size: samples a batch; an epoch's last one may have less.
+    """
+
+    def __init__(self, split: Split, batch_size: int, seed: int) -> None:
+        self.split = split
+        self.batch_size = batch_size
+        self.seed = seed
+        self._epoch = 0
+        self._order = np.arange(0)
+
+    @property
+    def batches(self) -> int:
+        """Batches of an epoch."""
+        return -(-len(self.split.y) // self.batch_size)
+
+    def order(self, epoch: int) -> "NDArray[np.int64]":
+        """Return the places of an epoch's samples, in the order in which they are seen."""
+        return np.random.default_rng([self.seed, epoch]).permutation(len(self.split.y))
+
+    def batch(self, epoch: int, number: int) -> "tuple[NDArray[Any], NDArray[np.int64]]":
+        """Return the samples and labels of a batch, numbered from 0."""
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, self.order(epoch)
+        places = self._order[number * self.batch_size : (number + 1) * self.batch_size]
+        return self.split.x[places], self.split.y[places]
+
+    def from_place(self, epoch: int, batch: int, epochs: int, backend: str) -> Any:
+        """Return the batches as ``fit`` takes them on a backend."""
+        if backend == "torch":
+            return _sequence(self, batch)
+        return _pipeline(self, epoch, batch, epochs)
+
+    def validation(self, backend: str) -> dict[str, Any]:
+        """Return the arguments by which ``fit`` measures on all samples, as they lie."""
+        if backend == "torch":
+            return {"validation_data": (self.split.x, self.split.y), "validation_batch_size": self.batch_size}
+        import tensorflow as tf
+
+        places = tf.data.Dataset.range(len(self.split.y)).batch(self.batch_size)
+        return {"validation_data": _gathered(self, places)}
+
+
+def _sequence(feed: Feed, batch: int) -> Any:
+    """Give batches by number: Keras may look at one before it trains. ``epoch`` is whoever fits to set."""
+
+    class Sequence(load_keras().utils.PyDataset):  # type: ignore[misc]
+        epoch = 0
+
+        def __len__(self) -> int:
+            return feed.batches - batch
+
+        def __getitem__(self, number: int) -> "tuple[NDArray[Any], NDArray[np.int64]]":
+            return feed.batch(self.epoch, batch + number)
+
+    return Sequence()
+
+
+def _pipeline(feed: Feed, epoch: int, batch: int, epochs: int) -> Any:
+    """Gather ahead of the training step, on threads that the interpreter's lock does not hold up."""
+    import tensorflow as tf
+
+    def orders() -> "Iterator[NDArray[np.int64]]":
+        for number in range(epoch, epochs + 1):
+            yield feed.order(number)[batch * feed.batch_size if number == epoch else 0 :]
+
+    found = tf.data.Dataset.from_generator(orders, output_signature=tf.TensorSpec([None], tf.int64))
+    return _gathered(
+        feed, found.flat_map(lambda order: tf.data.Dataset.from_tensor_slices(order).batch(feed.batch_size))
+    )
+
+
+def _gathered(feed: Feed, places: Any) -> Any:
+    import tensorflow as tf
+
+    x, y = tf.convert_to_tensor(feed.split.x), tf.convert_to_tensor(feed.split.y)
+    found = places.map(lambda batch: (tf.gather(x, batch), tf.gather(y, batch)), tf.data.AUTOTUNE)
+    return found.prefetch(2)

@@ -42,7 +42,7 @@ def transform_samples(
         ``transform`` fails on it. The message names the sample.
     """
     index = {label: place for place, label in enumerate(classes)}
-    parts: "dict[str, list[tuple[NDArray[Any], int, str]]]" = {name: [] for name in SPLITS}
+    parts: dict[str, list[tuple[NDArray[Any], int, str]]] = {name: [] for name in SPLITS}
     done = 0
     for done, sample in enumerate(samples, 1):
         where = _split(sample)

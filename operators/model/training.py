@@ -66,6 +66,19 @@ class TrainStep(StepOperator):
         self.parameters = parameters
         self.seed = seed
         self.experiment = experiment
+        self.warm_start = warm_start
+        self.checkpoint_seconds = checkpoint_seconds
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The arguments, and the model to begin with as it is now."""
+        values = super().inputs
+        if not self.warm_start:
+            return values
+        from airlock.model.registry import Registry
+
+        parent = Registry(resolved_settings().tracking).model(self.warm_start, self.artifacts)
+        return values | ({"parent": msgspec.to_builtins(parent)} if parent else {})
 
     def store_file(self, path: Path) -> Artifact:
         """Store a file; an architecture with all it extends."""

@@ -1,5 +1,7 @@
 """The operator side of the step contract: a spec out, a verified result in, and task history people can read."""
 
+import os
+import time
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -8,16 +10,22 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.execution_time import task_runner
 
-from airlock.errors import AirlockError, InfrastructureError
+from airlock.errors import AirlockError
 from airlock.hooks.sealed import resolved_settings
 from airlock.lineage.edges import record
+from airlock.operators.execution import Ending, Execution
 from airlock.operators.openlineage import emit
 from airlock.operators.outputs import NamedOutputs
+from airlock.operators.results import result_of
+from airlock.operators.retries import BudgetUsedUp, Restarts
+from airlock.operators.state import TaskState
 from airlock.operators.summary import headline, summary
+from airlock.references import Artifact
 from airlock.settings import settings
-from airlock.steps.cache import Lookup, StepCache, key_of
-from airlock.steps.contract import Result, RunInfo, Spec, decode_result
+from airlock.steps.cache import Key, Lookup, StepCache, key_of
+from airlock.steps.contract import Result, RunInfo, Spec
 from airlock.stores.artifacts import ArtifactStore
 from airlock.stores.layers import open_layers
 from airlock.stores.verification import Verifier
@@ -26,12 +34,16 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
+SLICE = 0.5  # a stop is noticed between two of them
+
+
 class StepOperator(NamedOutputs, BaseOperator):
     """Base of every step's operator; a place (:class:`SubprocessPlace`, ``PodPlace``) says where the step runs.
 
     How it works: the rendered arguments become a spec document; a verified result of the same key is reused;
-    otherwise the place runs ``python -m airlock.steps`` and the result it wrote is read back. Errors of class
-    *user* and *resource* fail the task at once, *infrastructure* is retried.
+    otherwise the place runs ``python -m airlock.steps`` and the result it wrote is read back. A step that was
+    interrupted is started again in the same try, as often as its compute profile allows. Errors of class *user* and
+    *resource* fail the task at once, *infrastructure* is retried by Airflow.
 
     What it does not do: move data through XCom. It returns the step's outputs, which are references and figures.
 
@@ -44,10 +56,13 @@ class StepOperator(NamedOutputs, BaseOperator):
     """Arguments that are paths of use-case files: stored as artifacts, so a pod gets the same bytes."""
     template_fields: Sequence[str] = ()
     ui_color = "#e8f1fb"
+    _stopped = False
+    _supervisor = 0
 
     def __init__(self, *, compute: str = "local", cache: bool = True, **kwargs: Any) -> None:
         kwargs.setdefault("retries", 2)
         kwargs.setdefault("retry_delay", 5)
+        kwargs["on_failure_callback"] = [given_up, *_listed(kwargs.get("on_failure_callback"))]
         super().__init__(**kwargs)
         self.compute = compute
         self.cache = cache
@@ -66,8 +81,12 @@ class StepOperator(NamedOutputs, BaseOperator):
         values = {name: getattr(self, name) for name in self.template_fields}
         for name in self.files:
             if values[name] is not None:
-                values[name] = msgspec.to_builtins(self.artifacts.put_file(Path(values[name]), "text/plain"))
+                values[name] = msgspec.to_builtins(self.store_file(Path(values[name])))
         return values
+
+    def store_file(self, path: Path) -> Artifact:
+        """Store the file of an argument; an operator whose files are more than text does it in its own way."""
+        return self.artifacts.put_file(path, "text/plain")
 
     def secrets(self) -> dict[str, str]:
         """Variables that only this step is given, for example an access token: never part of its spec."""
@@ -75,18 +94,46 @@ class StepOperator(NamedOutputs, BaseOperator):
 
     def execute(self, context: "Context") -> dict[str, Any]:
         """Reuse a verified result or run the step; return its outputs."""
+        self._supervisor = os.getppid()
         try:
             return self.leave_history(context, *self._result(context))
         except AirlockError as error:
             self.log.error("%s failed: %s", self.step, error)
             line = f"{self.step} failed ({error.category}): {error}"
             context["ti"].xcom_push(key="summary", value={"headline": line, "table": "", "cached": False})
-            kind = AirflowException if error.category == "infrastructure" else AirflowFailException
-            raise kind(str(error)) from error
+            retry = error.category == "infrastructure" and not isinstance(error, BudgetUsedUp)
+            raise (AirflowException if retry else AirflowFailException)(str(error)) from error
 
-    def run_step(self, context: "Context", document: str) -> str:
-        """Run the step in this operator's place; return how it ended, for the case that it left no result."""
+    def run_step(self, context: "Context", execution: Execution) -> Ending:
+        """Run the step in this operator's place, leaving nothing behind; return how it ended."""
         raise NotImplementedError
+
+    def left_over(self, context: "Context", key: str) -> Execution | None:  # noqa: ARG002
+        """The execution of this task that a lost worker left running, when it does what is wanted now."""
+        return None
+
+    def abandoned(self, context: "Context") -> None:
+        """Take away what the task may have left: it has failed for good, and nobody may be there to clean up.
+
+        Called in the worker, or in the DAG processor when the worker was lost and Airflow gave the task up. Extend it,
+        and let it be called twice.
+        """
+
+    def on_kill(self) -> None:
+        """Start nothing any more."""
+        self._stopped = True
+
+    def require_wanted(self) -> None:
+        """Go on only while somebody waits for it.
+
+        :raises AirflowException: Airflow stopped the task.
+        :raises SystemExit: the worker was killed around this process. What runs elsewhere is left to the next try.
+        """
+        if self._stopped:
+            raise AirflowException(f"{self.step} was stopped.")
+        supervised = hasattr(getattr(task_runner, "SUPERVISOR_COMMS", None), "socket")
+        if supervised and os.getppid() != self._supervisor:
+            raise SystemExit("The worker of this task is gone.")
 
     def leave_history(self, context: "Context", spec: Spec, result: Result, cached: bool) -> dict[str, Any]:
         """Leave links and a summary in the task's history, then return the outputs or raise the failure."""
@@ -103,11 +150,14 @@ class StepOperator(NamedOutputs, BaseOperator):
         spec = Spec(step=self.step, inputs=self.inputs, run=run, result=f"results/{run.path}.json")
         lookup = self._look_up(context, spec)
         if lookup and lookup.result:
+            if run.attempt > 1:
+                self.abandoned(context)  # a pod of an earlier try: somebody else was faster
             record(settings(), run.path, self.step, spec.inputs, lookup.result.outputs)
             return spec, lookup.result, True
-        result = self._run(context, spec)
+        key = lookup.key if lookup else key_of(spec)
+        spec, result = self._run(context, spec, key)
         if result.status == "succeeded":
-            self.step_cache.record(spec, lookup.key if lookup else key_of(spec), result)
+            self.step_cache.record(spec, key, result)
         return spec, result, False
 
     def _look_up(self, context: "Context", spec: Spec) -> Lookup | None:
@@ -124,17 +174,45 @@ class StepOperator(NamedOutputs, BaseOperator):
             self.log.info("Cache miss: %s.", lookup.reason)
         return lookup
 
-    def _run(self, context: "Context", spec: Spec) -> Result:
-        document = f"specs/{spec.run.path}.json"
+    def _run(self, context: "Context", spec: Spec, key: Key) -> tuple[Spec, Result]:
+        restarts = Restarts(self.step, TaskState(context), self.compute, context["ti"].max_tries)
+        execution = self.left_over(context, key.digest) or self._execution(spec, key, restarts)
+        while True:
+            ending = self.run_step(context, execution)
+            self.require_wanted()
+            ending, result = result_of(self.artifacts, execution, ending, restarts.may_use_more_memory())
+            if result is not None:
+                return execution.spec, result
+            self._pause(restarts.next(ending))
+            execution = self._execution(spec, key, restarts)
+
+    def _execution(self, spec: Spec, key: Key, restarts: Restarts) -> Execution:
+        run = msgspec.structs.replace(spec.run, restart=restarts.number)
+        spec = msgspec.structs.replace(spec, run=run, result=f"results/{run.path}.json")
+        document = f"specs/{run.path}.json"
         self.artifacts.replace_document(document, msgspec.json.encode(spec))
-        ending = self.run_step(context, document)
-        data = self.artifacts.document(spec.result)
-        if data is None:
-            raise InfrastructureError(
-                f"{self.step} {ending} and left no result; nothing it made is used.",
-                hint="Read the log above; a retry starts it again.",
-            )
-        return decode_result(data, spec.result)
+        return Execution(
+            spec=spec, document=document, key=key.digest, compute=restarts.compute, profile=restarts.profile
+        )
+
+    def _pause(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.require_wanted()
+            time.sleep(min(left, SLICE))
+
+
+def given_up(context: "Context") -> None:
+    """Airflow's callback of a task that failed for good."""
+    task = context["task"]
+    if isinstance(task, StepOperator):
+        task.abandoned(context)
+
+
+def _listed(callbacks: Any) -> list[Any]:
+    if callbacks is None:
+        return []
+    return list(callbacks) if isinstance(callbacks, Sequence) else [callbacks]
 
 
 def run_info(context: "Context") -> RunInfo:

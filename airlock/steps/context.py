@@ -14,6 +14,7 @@ from airlock.errors import NotApproved
 from airlock.references import Artifact
 from airlock.settings import REFUSED, Settings
 from airlock.steps.contract import RunInfo
+from airlock.steps.workers import Worker
 from airlock.stores.artifacts import ArtifactStore
 from airlock.stores.layers import HINT, open_layers, open_sealed
 
@@ -32,12 +33,14 @@ class StepContext:
     :param settings: where the stores are.
     :param run: which task asks.
     :param workdir: an empty folder, removed afterwards.
+    :param worker: which of several workers this is, when the task asked for more than one.
     """
 
-    def __init__(self, settings: Settings, run: RunInfo, workdir: Path) -> None:
+    def __init__(self, settings: Settings, run: RunInfo, workdir: Path, worker: Worker | None = None) -> None:
         self.settings = settings
         self.run = run
         self.workdir = workdir
+        self.worker = worker or Worker()
         self.metrics: dict[str, float] = {}
         self.links: dict[str, str] = {}
 

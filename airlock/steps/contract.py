@@ -16,6 +16,7 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Which task of which run asks: Airflow's names, plain strings here.
 
     :param attempt: Airflow's try number, from 1.
+    :param restart: how often the task's place started the step again, over all of its tries.
     """
 
     dag: str
@@ -23,12 +24,22 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     task: str
     map_index: int = -1
     attempt: int = 1
+    restart: int = 0
+
+    @property
+    def owner(self) -> str:
+        """Name of the task, the same for all its tries, in Airflow's own spelling."""
+        return "/".join(self._parts)
 
     @property
     def path(self) -> str:
-        """Name of this try, unique and usable as a path."""
-        parts = (self.dag, self.run, f"{self.task}.{self.map_index}" if self.map_index >= 0 else self.task)
-        return "/".join(_plain(part) for part in parts) + f"/{self.attempt}"
+        """Name of this execution, unique and usable as a path."""
+        number = f"{self.attempt}.{self.restart}" if self.restart else str(self.attempt)
+        return "/".join(_plain(part) for part in self._parts) + f"/{number}"
+
+    @property
+    def _parts(self) -> tuple[str, str, str]:
+        return (self.dag, self.run, f"{self.task}.{self.map_index}" if self.map_index >= 0 else self.task)
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,6 +56,10 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     result: str
 
 
+OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError", "ResourceExhaustedError")
+"""What Python, PyTorch and TensorFlow call it, on a GPU as on the machine."""
+
+
 class Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why a step failed: which class of error, and the message people read."""
 
@@ -52,6 +67,10 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     kind: str
     message: str
     hint: str = ""
+
+    @property
+    def out_of_memory(self) -> bool:
+        return self.category == "resource" and self.kind in OUT_OF_MEMORY
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -115,6 +134,11 @@ def decode_result(data: bytes | None, name: str) -> Result:
             f"The result {name} is cut short or not valid ({error}); nothing it names is used.",
             hint="Clear the task to run it again.",
         ) from error
+
+
+def result_of_worker(result: str, index: int) -> str:
+    """Name the document of one of several workers; the first one's is the step's."""
+    return f"workers/{index}/{result}" if index else result
 
 
 def schemas() -> dict[str, dict[str, Any]]:

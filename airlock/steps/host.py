@@ -20,7 +20,7 @@ from typing import NoReturn
 import msgspec
 
 from airlock.settings import load_settings, settings
-from airlock.steps import nothing, runner
+from airlock.steps import lifeline, nothing, runner
 from airlock.steps.__main__ import main as run_step
 from airlock.stores import artifacts
 
@@ -101,6 +101,8 @@ class Host:
         os.killpg(pid, signal.SIGKILL)
 
     def _ended(self, child: int, pid: int, caller: socket.socket) -> None:
+        with suppress(ProcessLookupError):  # before it is reaped its number cannot be somebody else's
+            os.killpg(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         self.selector.unregister(child)
         os.close(child)
@@ -121,9 +123,12 @@ class Host:
         if newest_source() != self.loaded:  # Airlock was changed under a running stack: run what is there now
             os.execve(sys.executable, [sys.executable, "-m", "airlock.steps", *order.arguments], order.environment)
         settings.cache_clear()
+        lifeline.end_when_asked()
         status = 2
         try:
             status = run_step(order.arguments)
+        except SystemExit as asked:
+            status = asked.code if isinstance(asked.code, int) else status
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

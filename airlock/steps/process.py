@@ -10,7 +10,9 @@ from contextlib import suppress
 from typing import IO, Protocol
 
 import msgspec
+import psutil
 
+from airlock.steps import lifeline
 from airlock.steps.host import Order, address
 
 
@@ -26,28 +28,36 @@ class StepProcess(Protocol):
         """What it prints, until it has ended or closed its output."""
 
     def wait(self) -> int:
-        """Its exit status; the negative signal number when it was killed."""
+        """Its exit status; the negative signal number when it was killed. Nothing it started is left then."""
 
 
 class OwnPython:
-    """A step in a new Python."""
+    """A step in a new Python, which ends when its caller does."""
 
     def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "airlock.steps", *arguments],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
+        reading, self._lifeline = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-u", "-m", "airlock.steps", *arguments],
+                env=environment | {lifeline.VARIABLE: str(reading)},
+                pass_fds=(reading,),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+        finally:
+            os.close(reading)
         self.pid = self._process.pid
 
     def lines(self) -> Iterator[str]:
         yield from _lines(self._process.stdout)
 
     def wait(self) -> int:
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        end(self, signal.SIGKILL)  # before it is reaped its number cannot be somebody else's
+        os.close(self._lifeline)
         return self._process.wait()
 
 
@@ -79,8 +89,7 @@ class HostedChild:
         self._host.close()
         if answer:
             return int(answer)
-        with suppress(ProcessLookupError):  # the host died: a child nobody waits for must not go on
-            os.killpg(self.pid, signal.SIGKILL)
+        end(self, signal.SIGKILL)  # the host died: a child nobody waits for must not go on
         return -signal.SIGKILL
 
 
@@ -93,6 +102,31 @@ def start_step(home: str, arguments: list[str], environment: dict[str, str]) -> 
         return HostedChild(home, arguments, environment)
     except OSError:
         return OwnPython(arguments, environment)
+
+
+def end(step: StepProcess, number: int) -> None:
+    """Send a signal to a step and everything it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(step.pid, number)
+
+
+def has_ended(step: StepProcess) -> bool:
+    """Whether the step is over, although something it started may still hold its output open."""
+    try:
+        return psutil.Process(step.pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def resident(step: StepProcess) -> int:
+    """Bytes of memory that a step and everything it started hold."""
+    total = 0
+    with suppress(psutil.NoSuchProcess):
+        leader = psutil.Process(step.pid)
+        for process in (leader, *leader.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                total += process.memory_info().rss
+    return total
 
 
 def host_answers(home: str) -> bool:

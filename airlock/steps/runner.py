@@ -14,22 +14,26 @@ from airlock.lineage.edges import record
 from airlock.settings import Settings
 from airlock.steps.cache import environment
 from airlock.steps.context import StepContext, narrowed
-from airlock.steps.contract import Failure, Result, Spec
+from airlock.steps.contract import OUT_OF_MEMORY, Failure, Result, Spec, result_of_worker
 from airlock.steps.registry import is_sealed, load_step
+from airlock.steps.workers import Worker
 from airlock.stores.verification import Verifier
 
 
-def run_spec(spec: Spec, settings: Settings) -> Result:
-    """Run a step and write its result once, after every output was verified; a failure is a result too."""
+def run_spec(spec: Spec, settings: Settings, worker: Worker | None = None) -> Result:
+    """Run a step and write its result once, after every output was verified; a failure is a result too.
+
+    :param worker: which of several workers this is; only the first one's outputs are the step's.
+    """
+    worker = worker or Worker()
     started = time.time()
     with tempfile.TemporaryDirectory(prefix=f"airlock-{spec.step}-") as workdir:
-        context = StepContext(narrowed(settings), spec.run, Path(workdir))
+        context = StepContext(narrowed(settings), spec.run, Path(workdir), worker)
         result = _attempt(spec, context, settings, started)
     # After the working folder is gone: a step that filled the disk can still say so.
-    if not context.artifacts.create_document(spec.result, msgspec.json.encode(result)):
-        raise UserError(
-            f"The result {spec.result} was already written.", hint="A try runs once; clear the task for another."
-        )
+    name = result_of_worker(spec.result, worker.index)
+    if not context.artifacts.create_document(name, msgspec.json.encode(result)):
+        raise UserError(f"The result {name} was already written.", hint="A try runs once; clear the task for another.")
     return result
 
 
@@ -41,9 +45,11 @@ def _attempt(spec: Spec, context: StepContext, settings: Settings, started: floa
         if is_sealed(spec.step):
             context.settings = settings
         inputs = _convert(spec, step.Inputs)
-        outputs = msgspec.to_builtins(step.run(inputs, context))
-        Verifier(context.settings).verify_all(outputs)
-        record(settings, spec.run.path, spec.step, spec.inputs, outputs)
+        made = step.run(inputs, context)
+        if context.worker.index == 0:
+            outputs = msgspec.to_builtins(made)
+            Verifier(context.settings).verify_all(outputs)
+            record(settings, spec.run.path, spec.step, spec.inputs, outputs)
     except Exception as error:  # the boundary of the process: whatever happened must reach the task's history
         traceback.print_exc()
         failure = classify(error)
@@ -75,7 +81,7 @@ def classify(error: Exception) -> Failure:
     kind = type(error).__name__
     if isinstance(error, AirlockError):
         return Failure(category=error.category, kind=kind, message=error.message, hint=error.hint)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or kind in OUT_OF_MEMORY:
         return Failure(category="resource", kind=kind, message="Out of memory.", hint=ResourceHint.MEMORY)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Failure(category="resource", kind=kind, message=f"No space left: {error}.", hint=ResourceHint.DISK)

@@ -1,5 +1,8 @@
 """A task context as Airflow hands one to ``execute``, made of plain fakes that keep what they are told."""
 
+import time
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,9 +10,10 @@ import pytest
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import DRCount, GetDRCount, OKResponse
 
+from airlock import settings as settings_module
 from tests.governed import governed, home
 
-__all__ = ["FakeSupervisor", "context", "governed", "home"]
+__all__ = ["FakeStateStore", "FakeSupervisor", "context", "governed", "home"]
 
 
 class FakeTaskInstance:
@@ -58,12 +62,33 @@ def supervisor(monkeypatch: pytest.MonkeyPatch) -> FakeSupervisor:
     return fake
 
 
-def context(task: str = "task", attempt: int = 1, conf: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return a task context."""
+def context(
+    task: str = "task",
+    attempt: int = 1,
+    conf: dict[str, Any] | None = None,
+    state: FakeStateStore | None = None,
+) -> dict[str, Any]:
+    """Return a task context.
+
+    :param state: what an earlier try of the task left.
+    """
     ti = FakeTaskInstance(task, attempt)
     return {
         "ti": ti,
         "task_instance": ti,
         "dag_run": SimpleNamespace(conf=conf or {}),
-        "task_state_store": FakeStateStore(),
+        "task_state_store": FakeStateStore() if state is None else state,
     }
+
+
+@pytest.fixture
+def profiles(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Give ``profiles(text)``: writes the file AIRLOCK_PROFILES names."""
+
+    def write(text: str) -> None:
+        path = home / f"profiles-{time.monotonic_ns()}.json"  # a path is read once
+        path.write_text(text)
+        monkeypatch.setenv("AIRLOCK_PROFILES", str(path))
+        settings_module.settings.cache_clear()
+
+    return write

@@ -42,10 +42,14 @@ def commit(
     import pyarrow as pa
 
     require_keyed(rows.schema, KEY, f"The table for dataset {name}")
+
+    def attempt(stream: "pa.RecordBatchReader") -> tuple[DatasetVersion, Change]:
+        return _Commit(tables, name, stream, process, tables.open(name), hashed=hashed).run()
+
     if isinstance(rows, pa.Table):
-        return retried(f"dataset {name}", lambda: _Commit(tables, name, rows.to_reader(), process, hashed=hashed).run())
+        return retried(f"dataset {name}", lambda: attempt(rows.to_reader()))
     try:
-        return _Commit(tables, name, rows, process, hashed=hashed).run()
+        return attempt(rows)
     except Conflict as error:  # a stream cannot be read again
         raise _taken(name) from error
 
@@ -70,7 +74,7 @@ def patch(
     if columns(rows.schema) != columns(latest.schema):
         raise _taken(base.name)
     try:
-        return _Commit(tables, base.name, rows, process, hashed=hashed).run(removed=list(removed))
+        return _Commit(tables, base.name, rows, process, latest, hashed=hashed).patch(latest, list(removed))
     except Conflict as error:
         raise _taken(base.name) from error
 
@@ -81,28 +85,36 @@ def _taken(name: str) -> InfrastructureError:
 
 class _Commit:
     def __init__(
-        self, tables: Tables, name: str, rows: "pa.RecordBatchReader", process: dict[str, Any], *, hashed: bool
+        self,
+        tables: Tables,
+        name: str,
+        rows: "pa.RecordBatchReader",
+        process: dict[str, Any],
+        latest: "lance.LanceDataset | None",
+        *,
+        hashed: bool,
     ) -> None:
         self.tables, self.name, self.rows, self.process, self.hashed = tables, name, rows, process, hashed
-        self.latest = tables.open(name)
+        self.latest = latest
         self.same = self.latest is not None and columns(self.latest.schema) == columns(rows.schema)
         schema = self.latest.schema if self.latest is not None and self.same else rows.schema
         self.schema = schema.remove(schema.get_field_index(ROW)) if ROW in schema.names else schema
 
-    def run(self, removed: list[str] | None = None) -> tuple[DatasetVersion, Change]:
-        """Commit.
+    def run(self) -> tuple[DatasetVersion, Change]:
+        """Commit: the rows are everything."""
+        with self._stream(self._known()) as stream:
+            return self._merge(self.latest, stream) if self.latest is not None and self.same else self._replace(stream)
 
-        :param removed: the rows are only what changed, and these samples go; ``None`` when they are everything.
-        """
-        refused = banned(self.tables, self.name)
-        with RowStream(self.rows, self.schema, self._known(), refused, hashed=self.hashed) as stream:
-            if self.latest is not None and self.same:
-                return (
-                    self._patch(self.latest, stream, removed)
-                    if removed is not None
-                    else self._merge(self.latest, stream)
-                )
-            return self._replace(stream)
+    def patch(self, latest: "lance.LanceDataset", removed: list[str]) -> tuple[DatasetVersion, Change]:
+        """Commit: the rows are only what changed, and these samples go; the rest is not looked at."""
+        index = latest.to_table(columns=[KEY, ROW])
+        known = brief(fixed(index.column(ROW), SIZE))
+        known.sort()
+        with self._stream(known) as stream:
+            return self._patch(latest, stream, index, removed)
+
+    def _stream(self, known: "NDArray[np.bytes_]") -> RowStream:
+        return RowStream(self.rows, self.schema, known, banned(self.tables, self.name), hashed=self.hashed)
 
     def _known(self) -> "NDArray[np.bytes_]":
         """The briefs of the newest version's rows, sorted."""
@@ -140,16 +152,14 @@ class _Commit:
         return self._publish(latest, stream, new, digest, keys, gone)
 
     def _patch(
-        self, latest: "lance.LanceDataset", stream: RowStream, removed: list[str]
+        self, latest: "lance.LanceDataset", stream: RowStream, index: "pa.Table", removed: list[str]
     ) -> tuple[DatasetVersion, Change]:
-        """Only what the caller says has changed; the rest is not looked at."""
         import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc
 
         new = stream.write(latest, "append", self.tables.options)
         keys, came = stream.keys(), stream.rows()
-        index = latest.to_table(columns=[KEY, ROW])
         rows = fixed(index.column(ROW), SIZE)
         going = pa.array(removed + stream.names(), index.schema.field(KEY).type)
         came.sort()

@@ -20,7 +20,7 @@ STREAM = "stream_"
 Value = str | int | float | bool | None
 
 
-class Sample(msgspec.Struct, frozen=True, kw_only=True):
+class Sample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One sample as its source holds it.
 
     :param source: path inside the source.

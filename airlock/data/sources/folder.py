@@ -138,7 +138,7 @@ def _walk(root: str, below: str) -> Iterator[str]:
     for entry in entries:
         if entry.name[0] == "." or entry.name in CLUTTER:
             continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(root, f"{below}{entry.name}/")
-        elif entry.is_file():
+        if entry.is_file():
             yield f"{below}{entry.name}"
+        elif entry.is_dir(follow_symlinks=False):
+            yield from _walk(root, f"{below}{entry.name}/")

@@ -17,6 +17,7 @@ from airlock.errors import NotApproved, UserError
 from airlock.governance.book import Book
 from airlock.governance.decisions import Closing, Decision
 from airlock.governance.evidence import champion_of, evidence, question
+from airlock.governance.forms import Field
 from airlock.governance.manifest import chain, load_any
 from airlock.governance.people import check_people
 from airlock.governance.policy import GatePolicy, read_gates
@@ -212,7 +213,7 @@ def defaults(use_case: str, gate: str, policy: GatePolicy) -> dict[str, Any]:
 
 
 def form_of(policy: GatePolicy) -> dict[str, Param]:
-    """The form beside the options: a box for every item of the checklist, and the comment.
+    """The form beside the options: a box for every item of the checklist, the policy's questions, and the comment.
 
     Airflow's page does not let go of the form before a required field is filled in.
     """
@@ -221,7 +222,16 @@ def form_of(policy: GatePolicy) -> dict[str, Param]:
         "" if policy.comment_required else None, type=types, title="Comment", description="Kept with the decision."
     )
     boxes = {name: Param(False, type="boolean", title=text) for name, text in policy.checklist.items()}
-    return boxes | {"comment": comment}
+    questions = {name: _question(field) for name, field in policy.form.items()}
+    return boxes | questions | {"comment": comment}
+
+
+def _question(field: Field) -> Param:
+    """A question may stay open here: only who approves must answer it, and that the guard checks."""
+    if not field.options:
+        return Param(None, type=["string", "null"], title=field.title, description="Signed with the decision.")
+    words = [*field.options, None]
+    return Param(None, type=["string", "null"], enum=words, title=field.title, description="Signed with the decision.")
 
 
 def sentence(decision: Decision) -> str:

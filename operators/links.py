@@ -36,5 +36,6 @@ def artifact_url(target: str) -> str:
 MLFLOW_RUN = StepLink(name="MLflow run")
 REPORT = StepLink(name="Report")
 MANIFEST = StepLink(name="Manifest")
+MODEL_CARD = StepLink(name="Model card")
 LABELLING = StepLink(name="Labelling project")
 ENDPOINT = StepLink(name="Endpoint")

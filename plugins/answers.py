@@ -179,7 +179,7 @@ class GateAnswers:
         request, now = so_far.request, time.time()
         kept_out = barred(self.book(), request, so_far.policy)
         stage = so_far.check(person.name, roles, kept_out, now)
-        option, comment, checked = read_answer(body, so_far.policy)
+        option, comment, checked, answers = read_answer(body, so_far.policy)
         return Decision(
             request=request.id,
             use_case=request.use_case,
@@ -195,5 +195,6 @@ class GateAnswers:
             time=now,
             stage=stage,
             checked=checked,
+            answers=answers,
             barred=kept_out,
         )

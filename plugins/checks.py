@@ -12,6 +12,7 @@ from airlock.errors import NotApproved, UserError
 from airlock.governance.book import Book
 from airlock.governance.decisions import Decision
 from airlock.governance.evidence import champion_of, evidence, question
+from airlock.governance.forms import read_answers, unanswered
 from airlock.governance.manifest import load_any
 from airlock.governance.policy import APPROVE, GatePolicy
 from airlock.governance.tally import Tally
@@ -86,8 +87,8 @@ def require_age(request: GateRequest, policy: GatePolicy, shown: Question) -> No
         raise Conflict(f"The gate opens for answers in {wait:.0f} s.", hint="Answer again then.")
 
 
-def read_answer(body: bytes, policy: GatePolicy) -> tuple[str, str, list[str]]:
-    """Return the chosen option, the comment and what was confirmed of the checklist."""
+def read_answer(body: bytes, policy: GatePolicy) -> tuple[str, str, list[str], dict[str, str]]:
+    """Return the chosen option, the comment, what was confirmed of the checklist, and what was answered to the form."""
     try:
         payload = msgspec.json.decode(body, type=_Payload)
     except msgspec.MsgspecError as error:
@@ -103,7 +104,10 @@ def read_answer(body: bytes, policy: GatePolicy) -> tuple[str, str, list[str]]:
     checked = sorted(name for name in policy.checklist if payload.params_input.get(name) is True)
     if option == APPROVE and (left := sorted(set(policy.checklist) - set(checked))):
         raise UserError(f"Not confirmed: {policy.checklist[left[0]]}.", hint=f"Tick {', '.join(left)}, or reject.")
-    return option, comment, checked
+    answers = read_answers(policy.form, payload.params_input)
+    if option == APPROVE and (open_ := unanswered(policy.form, answers)):
+        raise UserError(f"Not answered: {policy.form[open_[0]].title}.", hint=f"Fill in {', '.join(open_)}, or reject.")
+    return option, comment, checked, answers
 
 
 def still_counts(found: Tally, decision: Decision, roles: Sequence[str]) -> bool:

@@ -58,6 +58,9 @@ def show(request: Id, user: User = "") -> None:
         plain.print(f"{closing['verdict']} by {closing['user'] or 'nobody'}: {closing['reason']}")
     for name, text in asked["checklist"].items():
         plain.print(f"--confirm {name}: {text}")
+    for name, field in asked["form"].items():
+        choice = f" ({' | '.join(field['options'])})" if field["options"] else ""
+        plain.print(f"--answer {name}=…: {field['title']}{choice}")
     plain.print(f"options: {', '.join(asked['options'])}")
     plain.print("you may answer now" if asked["mine"] else asked["why_not"])
 
@@ -68,6 +71,9 @@ def approve(
     comment: Comment = "",
     confirm: Annotated[list[str] | None, typer.Option(help="An item of the checklist; once for each.")] = None,
     confirm_all: Annotated[bool, typer.Option("--confirm-all", help="Every item of the checklist.")] = False,
+    answer: Annotated[
+        list[str] | None, typer.Option(help="field=value, a question of the form; once for each.")
+    ] = None,
     user: User = "",
 ) -> None:
     """Approve a request."""
@@ -77,7 +83,8 @@ def approve(
     if unknown := sorted(items - set(asked["checklist"])):
         known = ", ".join(asked["checklist"]) or "it has no items"
         raise UserError(f"{unknown[0]!r} is not on the checklist.", hint=f"On it: {known}.")
-    _answer(desk, asked, APPROVE, dict.fromkeys(sorted(items), True) | _comment(comment))
+    confirmed = dict.fromkeys(sorted(items), True)
+    _answer(desk, asked, APPROVE, confirmed | _answers(answer or [], asked) | _comment(comment))
 
 
 @app.command()
@@ -114,6 +121,14 @@ def _answer(desk: GateDesk, asked: dict[str, Any], option: str, form: dict[str, 
     after = desk.request(asked["id"])
     wait = f"; {_awaited(after)} must still approve" if after["state"] == "open" else ""
     plain.print(f"{option}: {_about(asked)}{wait}")
+
+
+def _answers(given: list[str], asked: dict[str, Any]) -> dict[str, str]:
+    answers = {name: value for name, _, value in (each.partition("=") for each in given)}
+    if unknown := sorted(answers.keys() - asked["form"].keys()):
+        known = ", ".join(asked["form"]) or "it has no questions"
+        raise UserError(f"{unknown[0]!r} is not in the form.", hint=f"In it: {known}.")
+    return answers
 
 
 def _comment(text: str) -> dict[str, str]:

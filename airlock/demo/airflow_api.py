@@ -59,11 +59,11 @@ class AirflowApi:
         return self._json("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/-1/hitlDetails")
 
     def answer(
-        self, dag: str, run: str, task: str, option: str, comment: str, form: dict[str, bool] | None = None
+        self, dag: str, run: str, task: str, option: str, comment: str, form: dict[str, Any] | None = None
     ) -> httpx.Response:
         """Answer a waiting gate; the reply may be a refusal.
 
-        :param form: the checklist's items that are confirmed.
+        :param form: the checklist's items that are confirmed, and answers to the policy's questions.
         """
         body = {"chosen_options": [option], "params_input": {"comment": comment} | (form or {})}
         return self.client.patch(f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/-1/hitlDetails", json=body)

@@ -17,6 +17,7 @@ from airlock.stores.gates import GateRequests
 POLL_SECONDS = 0.5
 ENDED = ("success", "failed", "upstream_failed", "skipped", "removed")
 FAILED = ("failed", "upstream_failed")
+SAID = "Answered by the demo."
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +122,7 @@ class Follower:
         if not awaited:  # it was answered just now
             return
         person = self.person(awaited[0])
-        reply = person.answer(dag, run, name, APPROVE, "Answered by the demo.", self._confirmed(request.policy))
+        reply = person.answer(dag, run, name, APPROVE, SAID, self._filled_in(request.policy))
         if reply.status_code == 409:  # the gate is still closing behind the task, or was answered just now
             return
         if reply.is_error:
@@ -129,9 +130,11 @@ class Follower:
         self.answered.add(request.id)
         self.say(f"  {name:<16} [yellow]{APPROVE}[/] by {person.username}, a {awaited[0]}")
 
-    def _confirmed(self, policy: str) -> dict[str, bool]:
-        """The whole checklist, ticked."""
-        return dict.fromkeys(self.book().policies[policy].checklist, True)
+    def _filled_in(self, policy: str) -> dict[str, Any]:
+        """The whole checklist, ticked, and every question answered: with its first option, or with who answers."""
+        asked = self.book().policies[policy]
+        answers = {name: field.options[0] if field.options else SAID for name, field in asked.form.items()}
+        return dict.fromkeys(asked.checklist, True) | answers
 
     def _ended(self, dag: str, run: str, tasks: list[dict[str, Any]]) -> None:
         failed = [str(task["task_id"]) for task in tasks if task["state"] in FAILED]

@@ -18,6 +18,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     :param roles: the roles the person had when answering.
     :param stage: the policy's stage, from 0.
     :param checked: items of the policy's checklist that the person confirmed.
+    :param answers: what the person answered to the policy's form, by field.
     :param barred: who could not decide: the policy's four-eyes exclusions, by name.
     :param time: seconds since the epoch.
     """
@@ -36,6 +37,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     time: float
     stage: int = 0
     checked: list[str] = []
+    answers: dict[str, str] = {}
     barred: list[str] = []
 
 

@@ -1,10 +1,15 @@
 """What the evaluate and compress steps say about a model, as documents: read without numpy wherever a person judges."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+from airlock.references import DatasetVersion
+
 Interval = tuple[float, float]
+WHOLE_SPLIT = "whole split"
+"""Name of the slice that every model is measured on."""
+Verdict = Literal["passed", "missed", "warned", "empty", "measured"]
 
 
 class ClassFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,6 +27,7 @@ class ClassFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     support: int
     precision_interval: Interval | None = None
     recall_interval: Interval | None = None
+    f1_interval: Interval | None = None
 
 
 class AgreementFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,13 +65,118 @@ class Predictions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     probability: list[float]
 
 
+class Bin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Samples whose answer's probability lies in ``(low, high]``.
+
+    :param confidence: mean of those probabilities.
+    :param accuracy: share of those answers that are right; a calibrated model has the same in both.
+    """
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far a model's probabilities can be taken at their word.
+
+    :param bins: the reliability diagram, bins without samples left out.
+    :param temperature: by which logits would have to be divided, found on the validation split; ``None`` without one.
+    :param tempered: log loss, Brier score and expected calibration error of the measured split with that temperature.
+    """
+
+    bins: list[Bin]
+    temperature: float | None = None
+    tempered: dict[str, float] = {}
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model on one slice of one split of one dataset version: what is measured once and kept by that key.
+
+    :param model: digest of the model.
+    :param dataset: ``None`` for tensors that do not say what they were made from.
+    :param slice: its name; ``rule`` says which samples it has.
+    :param figures: accuracy, macro_f1, log_loss, brier, ece; none of an empty slice. ``intervals`` at 95 %.
+    :param time: when it was measured, seconds since the epoch.
+    """
+
+    model: str
+    dataset: DatasetVersion | None
+    split: str
+    slice: str
+    rule: str
+    count: int
+    figures: dict[str, float] = {}
+    intervals: dict[str, Interval] = {}
+    time: float = 0.0
+
+
+class SliceFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A slice, and what its thresholds say.
+
+    :param measured: the candidate on it; ``before`` the champion on the same samples.
+    :param points_lost: percentage points of accuracy against the champion; ``points_interval`` at 95 %.
+    :param misses: thresholds that were missed, in sentences; ``unjudged`` those that could not be looked at.
+    :param verdict: ``missed`` for a missed threshold of severity error, ``warned`` of severity warning, ``measured``
+        when there is no threshold.
+    """
+
+    measured: Measurement
+    before: Measurement | None = None
+    points_lost: float | None = None
+    points_interval: Interval | None = None
+    misses: list[str] = []
+    unjudged: list[str] = []
+    verdict: Verdict = "measured"
+
+
+class Champion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The champion on the same samples as the candidate.
+
+    :param manifest: digest of its candidate manifest; ``model`` of its model.
+    :param predictions: among the candidate's classes.
+    """
+
+    manifest: str
+    model: str
+    measured: Measurement
+    predictions: Predictions | None = None
+
+
+class Footprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model costs, on the machine that measured it.
+
+    :param bytes: of the ``.keras`` file; ``weight_bytes`` of the parameters alone.
+    :param flops: floating-point operations for one sample, a multiplication and an addition counting as two; ``None``
+        where the backend cannot count them. ``counted_by`` says who counted.
+    :param peak_bytes: largest resident memory of the process while it answered batches of 64, framework included.
+    :param times_ms: milliseconds per sample: ``p50_1`` and ``p99_1`` in batches of 1, ``p50_64`` and ``p99_64`` of 64.
+    :param machine: processor, number of cores and Keras backend.
+    """
+
+    parameters: int
+    trainable: int
+    bytes: int
+    weight_bytes: int
+    flops: int | None
+    counted_by: str
+    peak_bytes: int
+    times_ms: dict[str, float]
+    machine: str
+
+
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A model on one split.
 
     :param model: digest of the model; likewise ``tensors``.
     :param confusion: one row per true class, one column per answered class, in the order of ``per_class``.
-    :param intervals: 95 % intervals of ``accuracy`` and ``macro_f1``.
-    :param errors: PNG in base64 of the samples answered wrong, by sample id, the most confident error first.
+    :param intervals: 95 % intervals of ``accuracy``, ``macro_f1`` and the ``figures``.
+    :param errors: PNG in base64 of the samples answered wrong, by this model or by the champion, by sample id, the most
+        confident error first; ``texts`` holds the beginning of a sample that is a text.
+    :param figures: log_loss, brier and ece; evaluations from before they were measured have none.
+    :param champion: ``None`` when nothing serves, or when it could not be asked: ``notes`` says why.
     """
 
     model: str
@@ -78,6 +189,19 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     intervals: dict[str, Interval] = {}
     predictions: Predictions | None = None
     errors: dict[str, str] = {}
+    texts: dict[str, str] = {}
+    dataset: DatasetVersion | None = None
+    figures: dict[str, float] = {}
+    calibration: Calibration | None = None
+    slices: list[SliceFigures] = []
+    champion: Champion | None = None
+    footprint: Footprint | None = None
+    notes: list[str] = []
+
+    @property
+    def all_figures(self) -> dict[str, float]:
+        """Accuracy, macro F1 and what else is known."""
+        return {"accuracy": self.accuracy, "macro_f1": self.macro_f1} | self.figures
 
     @property
     def macro_f1(self) -> float:

@@ -7,6 +7,7 @@ import msgspec
 
 from airlock.digests import digest_document
 from airlock.errors import UserError
+from airlock.governance.forms import Form
 from airlock.governance.roles import check_role_name
 
 APPROVE = "Approve"
@@ -68,6 +69,7 @@ class GatePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         labelled (``labeler``) may not decide.
     :param comment_required: refuse an answer without a comment.
     :param checklist: field name to what whoever approves must confirm.
+    :param form: field name to a question, whose answer is signed with the decision.
     :param minimum_age: seconds before a request takes answers; Airflow loses answers that come while the parking
         task is still being recorded.
     :param window: seconds after which the request expires; ``None`` for never. Expiry is never approval.
@@ -81,6 +83,7 @@ class GatePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     exclude: list[Part] = []
     comment_required: bool = False
     checklist: dict[str, str] = {}
+    form: Form = {}
     minimum_age: float = 3.0
     window: float | None = None
     reminder: float | None = None
@@ -93,8 +96,9 @@ class GatePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise UserError("A gate without stages asks nobody.", hint='Give it "stages": [{"roles": [...]}].')
         if APPROVE in self.rework:
             raise UserError(f"{APPROVE!r} cannot be a rework.", hint="Name the rework after where it goes back to.")
-        if wrong := [name for name in self.checklist if not name.isidentifier() or name == "comment"]:
-            raise UserError(f"{wrong[0]!r} names no field of a form.", hint="Use letters and underscores.")
+        names = [*self.checklist, *self.form]
+        if wrong := [name for name in names if not name.isidentifier() or name == "comment" or names.count(name) > 1]:
+            raise UserError(f"{wrong[0]!r} names no field of a form.", hint="Use letters and underscores, each once.")
         _check_times(self)
 
     @classmethod
@@ -105,8 +109,10 @@ class GatePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     @property
     def digest(self) -> str:
         """Digest of the policy, signed with every decision made under it; 60 seconds are the same as 60.0."""
-        read = msgspec.convert(msgspec.to_builtins(self), GatePolicy)
-        return digest_document(msgspec.to_builtins(read))
+        document = msgspec.to_builtins(msgspec.convert(msgspec.to_builtins(self), GatePolicy))
+        if not self.form:  # policies signed before there were forms keep their digest
+            del document["form"]
+        return digest_document(document)
 
     @property
     def options(self) -> list[str]:

@@ -6,6 +6,7 @@ import msgspec
 
 from airlock.errors import NotApproved
 from airlock.governance.decisions import Decision
+from airlock.governance.forms import unanswered
 from airlock.governance.policy import GatePolicy
 from airlock.stores.gates import GateRequest
 
@@ -95,7 +96,7 @@ def _with(found: Tally, decision: Decision) -> Tally:
         return found
     if not decision.approved:
         return msgspec.structs.replace(found, rejected=decision)
-    if set(found.policy.checklist) - set(decision.checked):
+    if set(found.policy.checklist) - set(decision.checked) or unanswered(found.policy.form, decision.answers):
         return found
     return msgspec.structs.replace(found, counted=[*found.counted, decision])
 

@@ -9,7 +9,8 @@ import numpy as np
 from airlock.errors import UserError
 from airlock.governance.evaluations import Compression, Interval, Measured
 from airlock.governance.statistics import wilson
-from airlock.model.evaluation import accuracy, pictures, predictions
+from airlock.model.evaluation.figures import accuracy
+from airlock.model.evaluation.showing import chosen, is_picture, pictures, predictions
 from airlock.model.litert import LiteModel
 from airlock.model.tensors import Split
 
@@ -51,7 +52,7 @@ def compare(method: str, original: Path, compressed: Path, split: Split) -> Comp
         intervals={"original": _sure(given_before, split), "compressed": _sure(given, split)},
         predictions=predictions(split, given),
         original_predictions=predictions(split, given_before),
-        errors=pictures(split, wrong, given),
+        errors=pictures(split, chosen(wrong, given)) if is_picture(split.x) else {},
     )
 
 

@@ -153,7 +153,7 @@ class Registry:
 
     def _call(self, method: str, path: str, values: dict[str, Any]) -> dict[str, Any]:
         try:
-            sent = {"params": values} if method == "GET" else {"json": values}
+            sent: dict[str, Any] = {"params": values} if method == "GET" else {"json": values}
             reply = self._http.request(method, path, **sent)
         except httpx.HTTPError as error:
             raise InfrastructureError(

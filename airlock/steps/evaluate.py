@@ -1,24 +1,40 @@
-"""Measures a model on samples it never saw: figures per class and the confusion matrix as a picture."""
+"""Measures a model on samples it never saw: figures, slices, calibration, the champion beside it, and what it costs."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from airlock.model.evaluation.slices import Slice
 from airlock.references import Artifact, TrackingRun
 from airlock.steps.context import StepContext
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airlock.governance.evaluations import Evaluation
 
-ENVIRONMENT = ("keras", "matplotlib", "mlflow", "numpy", "pillow", "pyarrow", "pylance", "tensorflow")
+ENVIRONMENT = (
+    "keras",
+    "matplotlib",
+    "mlflow",
+    "numpy",
+    "pandas",
+    "pillow",
+    "pyarrow",
+    "pylance",
+    "scikit-learn",
+    "scipy",
+    "tensorflow",
+)
 SEALED = True
-BATCH = 256
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """:param model: the ``.keras`` file.
     :param run: the MLflow run that trained it; the figures are logged to it too.
+    :param slices: what is looked at apart from the whole split, with thresholds.
+    :param backend: Keras backend that the model runs on; empty for TensorFlow.
+    :param champion: digest of the candidate manifest behind what serves; empty when nothing does.
     """
 
     model: Artifact
@@ -26,82 +42,60 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     classes: list[str]
     run: TrackingRun
     split: str = "test"
+    slices: list[Slice] = []
+    backend: str = ""
+    champion: str = ""
 
 
 class Outputs(msgspec.Struct, frozen=True, kw_only=True):
     """:param evaluation: JSON of :class:`airlock.governance.evaluations.Evaluation`.
     :param picture: PNG of the confusion matrix.
+    :param report: the page that people read; it shows test samples.
+    :param points_gained: percentage points of accuracy over the champion; ``None`` without one.
     """
 
     evaluation: Artifact
     picture: Artifact
+    report: Artifact
     accuracy: float
+    points_gained: float | None
 
 
 def run(inputs: Inputs, context: StepContext) -> Outputs:
-    """Evaluate, store the figures and the picture, log them to the training's run."""
-    evaluation = _evaluate(inputs, context)
+    """Evaluate, store and log everything, then refuse a model that misses a threshold."""
+    from airlock.model.evaluation.judging import require_thresholds
+    from airlock.model.evaluation.report import render
+    from airlock.steps.evaluation import evaluate
+
+    evaluation = evaluate(inputs, context)
     picture = _draw(evaluation, context.workdir / f"confusion_{inputs.split}.png")
-    stored = context.sealed.put(msgspec.json.encode(evaluation), "application/json")  # it shows test samples
+    # Both show test samples.
+    stored = context.sealed.put(msgspec.json.encode(evaluation), "application/json")
+    report = context.sealed.put(render(evaluation, picture.read_bytes(), context.run.dag), "text/html")
     shown = context.artifacts.put_file(picture, "image/png")
-    context.link("Report", shown.digest)
-    context.metric("accuracy", evaluation.accuracy)
-    context.metric("macro_f1", evaluation.macro_f1)
+    context.link("Report", report.digest)
+    context.link("Confusion matrix", shown.digest)
+    for name, value in evaluation.all_figures.items():
+        context.metric(name, value)
     _log(inputs, context, evaluation, picture)
-    return Outputs(evaluation=stored, picture=shown, accuracy=evaluation.accuracy)
-
-
-def _evaluate(inputs: Inputs, context: StepContext) -> "Evaluation":
-    from airlock.governance.evaluations import Evaluation
-    from airlock.model.evaluation import class_figures, confusion_matrix, intervals, pictures, predictions
-    from airlock.model.tensors import load_split
-    from airlock.steps.held_out import TEST, test_split
-
-    if inputs.split == TEST:
-        split = test_split(context, inputs.tensors)
-    else:
-        split = load_split(context.fetch(inputs.tensors, "tensors"), inputs.split)
-    probabilities = _answers(_load(inputs, context), split.x, context)
-    answers = probabilities.argmax(axis=1)
-    confusion = confusion_matrix(split.y, answers, len(inputs.classes))
-    return Evaluation(
-        model=inputs.model.digest,
-        tensors=inputs.tensors.digest,
-        split=inputs.split,
-        count=len(split.y),
-        accuracy=float(confusion.trace() / len(split.y)),
-        per_class=dict(zip(inputs.classes, class_figures(confusion), strict=True)),
-        confusion=confusion.tolist(),
-        intervals=intervals(confusion),
-        predictions=predictions(split, probabilities),
-        errors=pictures(split, answers != split.y, probabilities),
+    require_thresholds(evaluation)
+    return Outputs(
+        evaluation=stored,
+        picture=shown,
+        report=report,
+        accuracy=evaluation.accuracy,
+        points_gained=_points_gained(evaluation),
     )
 
 
-def _load(inputs: Inputs, context: StepContext) -> Any:
-    from airlock.errors import UserError
-    from airlock.model.storage import load_model
-
-    model = load_model(context.fetch(inputs.model, "model.keras"))
-    if model.output_shape[-1] != len(inputs.classes):
-        raise UserError(
-            f"The model answers with {model.output_shape[-1]} classes, but {len(inputs.classes)} are named.",
-            hint="Pass the classes that the model was trained with.",
-        )
-    return model
+def _points_gained(evaluation: "Evaluation") -> float | None:
+    if evaluation.champion is None:
+        return None
+    before = evaluation.champion.measured.figures["accuracy"]
+    return round(100 * (evaluation.accuracy - before), 4)
 
 
-def _answers(model: Any, x: Any, context: StepContext) -> Any:
-    import numpy as np
-
-    answers = []
-    for begin in range(0, len(x), BATCH):
-        answers.append(model.predict_on_batch(x[begin : begin + BATCH]))
-        context.progress(min(begin + BATCH, len(x)), len(x), "sample")
-    return np.concatenate(answers)
-
-
-def _draw(evaluation: "Evaluation", path: Path) -> Path:
+def _draw(evaluation: "Evaluation", path: "Path") -> "Path":
     import numpy as np
 
     from airlock.model.confusion import draw_confusion
@@ -110,21 +104,31 @@ def _draw(evaluation: "Evaluation", path: Path) -> Path:
     return draw_confusion(np.array(evaluation.confusion), list(evaluation.per_class), title, path)
 
 
-def _log(inputs: Inputs, context: StepContext, evaluation: "Evaluation", picture: Path) -> None:
+def _log(inputs: Inputs, context: StepContext, evaluation: "Evaluation", picture: "Path") -> None:
+    """Log what gives no test sample away: figures, slices, and the report without its pictures."""
+    from airlock.model.evaluation.report import render, without_samples
     from airlock.model.tracking import Tracking
 
     tracked = Tracking(context.settings.tracking).open(inputs.run)
     context.link("MLflow run", tracked.url)
-    report = context.workdir / f"evaluation_{inputs.split}.json"
-    report.write_bytes(msgspec.json.format(msgspec.json.encode(_figures(evaluation)), indent=2))
-    figures = {"accuracy": evaluation.accuracy, "macro_f1": evaluation.macro_f1}
+    told = without_samples(evaluation)
+    document = context.workdir / f"evaluation_{inputs.split}.json"
+    document.write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=2))
+    page = context.workdir / f"evaluation_{inputs.split}.html"
+    page.write_bytes(render(told, picture.read_bytes(), context.run.dag))
+    tracked.metrics(_logged(inputs.split, evaluation))
+    for path in (picture, document, page):
+        tracked.file(path)
+
+
+def _logged(split: str, evaluation: "Evaluation") -> dict[str, float]:
+    figures = dict(evaluation.all_figures)
     for name, (low, high) in evaluation.intervals.items():
         figures |= {f"{name}_low": low, f"{name}_high": high}
-    tracked.metrics({f"{inputs.split}_{name}": value for name, value in figures.items()})
-    tracked.file(picture)
-    tracked.file(report)
-
-
-def _figures(evaluation: "Evaluation") -> "Evaluation":
-    """Leave out what only a comparison of two models needs: it stays in the artifact store."""
-    return msgspec.structs.replace(evaluation, predictions=None, errors={})
+    for each in evaluation.slices:
+        figures |= {f"slice/{each.measured.slice}/{name}": value for name, value in each.measured.figures.items()}
+    if evaluation.footprint:
+        figures |= {"parameters": evaluation.footprint.parameters, "model_bytes": evaluation.footprint.bytes}
+        figures |= {f"ms_per_sample_{name}": value for name, value in evaluation.footprint.times_ms.items()}
+        figures |= {"flops": evaluation.footprint.flops} if evaluation.footprint.flops is not None else {}
+    return {f"{split}_{name}": value for name, value in figures.items()}

@@ -6,6 +6,7 @@ import msgspec
 
 from airlock.errors import UserError
 from airlock.references import Artifact, ModelVersion, TrackingRun
+from airlock.steps.card import carded
 from airlock.steps.context import StepContext
 
 if TYPE_CHECKING:
@@ -13,13 +14,15 @@ if TYPE_CHECKING:
     from airlock.governance.manifest import CandidateManifest
     from airlock.model.registry import RunFacts
 
-ENVIRONMENT = ()
+ENVIRONMENT = ("mlflow",)
 SEALED = True
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """:param use_case: also the registered model's name.
     :param data: the approved data manifest.
+    :param report: the evaluation as a page.
+    :param card: what the use case says for the model card, :class:`airlock.model.card.CardFacts`.
     :param code: state of the code repository: commit, and digest of what is not committed.
     """
 
@@ -34,6 +37,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     network_code: Artifact
     parameters: dict[str, Any] = {}
     seed: int = 0
+    report: Artifact | None = None
+    card: dict[str, Any] = {}
     code: dict[str, str] = {}
 
 
@@ -58,10 +63,11 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
     context.link("MLflow run", facts.url)
     _require_trained_so(inputs, facts)
     version = registry.create_version(inputs.use_case, inputs.run, inputs.model.digest)
-    candidate = _candidate(inputs, context, evaluation, facts, version)
+    candidate, card = carded(_candidate(inputs, context, evaluation, facts, version), evaluation, context)
     manifest = put(context.artifacts, candidate)
     registry.tag_version(version, {MANIFEST: manifest.digest})
     registry.tag_run(inputs.run, _tags(candidate) | {MANIFEST: manifest.digest})
+    registry.describe_version(version, card)
     registry.set_alias(version, CHALLENGER)
     context.link("Manifest", manifest.digest)
     context.link("MLflow model", registry.version_url(version))
@@ -117,7 +123,7 @@ def _candidate(
             f"The model was evaluated with the classes {list(evaluation.per_class)}, the data has {data.classes}.",
             hint="Train and evaluate with the data manifest's classes, in its order.",
         )
-    given = {name: getattr(inputs, name) for name in Inputs.__struct_fields__ if name != "data"}
+    given = {name: getattr(inputs, name) for name in Inputs.__struct_fields__ if name not in ("data", "card")}
     return CandidateManifest(
         **given
         | {
@@ -128,6 +134,7 @@ def _candidate(
             "version": version,
             "metrics": {"accuracy": evaluation.accuracy, "macro_f1": evaluation.macro_f1},
             "environment": msgspec.json.decode(facts.tags[TRAINED_WITH], type=dict[str, str]),
+            "card_facts": inputs.card,
         }
     )
 

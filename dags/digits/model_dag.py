@@ -23,7 +23,9 @@ with DAG(
         experiment=digits.NAME,
     )
     model, run = trained["model"], trained["run"]
-    evaluated = evaluate(model=model, tensors=tensors, classes=digits.CLASSES, run=run)
+    evaluated = evaluate(
+        use_case=digits.NAME, model=model, tensors=tensors, classes=digits.CLASSES, run=run, slices=digits.SLICES
+    )
     candidate = register(
         use_case=digits.NAME,
         data=data,
@@ -32,10 +34,12 @@ with DAG(
         run=run,
         evaluation=evaluated["evaluation"],
         picture=evaluated["picture"],
+        report=evaluated["report"],
         transform_code=digits.TRANSFORM,
         network_code=digits.NETWORK,
         parameters=digits.PARAMETERS,
         seed=digits.SEED,
+        card=digits.CARD,
     )
 
     approved = gate(

@@ -28,9 +28,29 @@ CHECKS: list[dict[str, Any]] = [
 
 # Model
 TRANSFORM = str(FOLDER / "transform.py")
-NETWORK = str(FOLDER / "network.py")
+NETWORK = str(FOLDER / "network.yaml")
 PARAMETERS = {"epochs": 30, "batch_size": 32, "learning_rate": 0.001}
 SEED = 7
+
+# Where the model is measured apart, and what it must reach there
+SLICES: list[dict[str, Any]] = [
+    {"name": "all", "min_accuracy": 0.9, "max_ece": 0.1, "min_count": 100},
+    {"name": "against the champion", "max_points_lost": 3.0, "severity": "warning"},
+    {"name": "faint", "where": "mean < 70", "min_accuracy": 0.85, "severity": "warning"},
+    {"name": "three or eight", "where": "label in ['3', '8']", "min_accuracy": 0.85, "severity": "warning"},
+    {"name": "clusters", "clusters": 3},
+]
+
+# What only people know of the model: its card
+CARD: dict[str, Any] = {
+    "summary": "Reads one handwritten digit.",
+    "intended_use": "Shows the whole lifecycle on data that needs no download; reads digits of 8×8 grey values.",
+    "users": "People who try out or develop Airlock.",
+    "out_of_scope": "Anything that matters: amounts, addresses, forms; pictures that are not one centred digit.",
+    "factors": "The writer, the strength of the stroke (slice *faint*), and how much a digit resembles another.",
+    "ethics": "The writers are anonymous. Who is read wrongly more often than others is not known.",
+    "caveats": "8×8 pixels hold little; what is no digit is answered with a digit too, often surely.",
+}
 
 # Deployment
 COMPRESSION = "litert_dynamic"

@@ -23,7 +23,9 @@ with DAG(
         experiment=fashion.NAME,
     )
     model, run = trained["model"], trained["run"]
-    evaluated = evaluate(model=model, tensors=tensors, classes=fashion.CLASSES, run=run)
+    evaluated = evaluate(
+        use_case=fashion.NAME, model=model, tensors=tensors, classes=fashion.CLASSES, run=run, slices=fashion.SLICES
+    )
     candidate = register(
         use_case=fashion.NAME,
         data=data,
@@ -32,10 +34,12 @@ with DAG(
         run=run,
         evaluation=evaluated["evaluation"],
         picture=evaluated["picture"],
+        report=evaluated["report"],
         transform_code=fashion.TRANSFORM,
         network_code=fashion.NETWORK,
         parameters=fashion.PARAMETERS,
         seed=fashion.SEED,
+        card=fashion.CARD,
     )
 
     approved = gate(

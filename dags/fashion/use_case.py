@@ -58,6 +58,32 @@ NETWORK = str(FOLDER / "network.py")
 PARAMETERS = {"epochs": 30, "batch_size": 32, "learning_rate": 0.001}
 SEED = 7
 
+# Where the model is measured apart, and what it should reach there
+SLICES: list[dict[str, Any]] = [
+    {"name": "all", "min_accuracy": 0.78, "severity": "warning"},
+    {"name": "against the champion", "max_points_lost": 2.0, "severity": "warning"},
+    {
+        "name": "upper body",
+        "where": "label in ['T-shirt/top', 'Pullover', 'Coat', 'Shirt']",
+        "min_accuracy": 0.6,
+        "severity": "warning",
+    },
+    {"name": "dark", "where": "mean < 40"},
+    {"name": "clusters", "clusters": 5},
+]
+
+# What only people know of the model: its card
+CARD: dict[str, Any] = {
+    "summary": "Says which of ten kinds of clothing a picture shows.",
+    "intended_use": "Sorts 28×28 grey pictures of single products on a plain ground, as Fashion-MNIST has them.",
+    "users": "People who compare methods, and who try out Airlock with data of a real size.",
+    "out_of_scope": "Photographs of people, several products in one picture, colours, other kinds of clothing.",
+    "factors": "The kind of product: what is worn on the upper body looks alike (slice *upper body*); dark products.",
+    "ethics": "No people are shown. The products are one German retailer's, so others' may be told apart worse.",
+    "caveats": "Labels are the retailer's and partly wrong; a batch of them is checked by two people.",
+    "licence": "Data: MIT, Zalando SE.",
+}
+
 # Deployment
 COMPRESSION = "litert_dynamic"
 

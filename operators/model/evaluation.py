@@ -1,8 +1,12 @@
 """Measuring a model on samples it never saw."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from airlock.model.evaluation.slices import Slice, decode_slices, read_ids
 from airlock.operators.compute import by_compute
 from airlock.operators.links import MLFLOW_RUN, REPORT
 from airlock.operators.processes import SubprocessPlace
@@ -10,24 +14,70 @@ from airlock.operators.step import StepOperator
 
 
 class EvaluateStep(StepOperator):
-    """Measure a model on a split it never saw: accuracy, per-class figures, the confusion matrix as a picture.
+    """Measure a model on a split it never saw: figures with intervals, slices, calibration, what it costs, and which
+    samples flipped against the champion, as a page and as figures in MLflow.
+
+    A slice's missed threshold of severity error fails the task, after everything was stored and linked.
 
     :param model: the trained model.
     :param run: the MLflow run that trained it.
     :param split: which split, normally ``test``.
+    :param slices: :class:`airlock.model.evaluation.slices.Slice` as plain data.
+    :param use_case: whose champion, the model behind what serves, is asked about the same samples; empty for nobody's.
+    :param backend: Keras backend that the model runs on; empty for TensorFlow.
     """
 
     step = "evaluate"
-    template_fields: Sequence[str] = ("model", "tensors", "classes", "run", "split")
+    template_fields: Sequence[str] = ("model", "tensors", "classes", "run", "split", "slices", "backend")
     operator_extra_links = (MLFLOW_RUN, REPORT)
 
-    def __init__(self, *, model: Any, tensors: Any, classes: Any, run: Any, split: str = "test", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        model: Any,
+        tensors: Any,
+        classes: Any,
+        run: Any,
+        split: str = "test",
+        slices: Sequence[dict[str, Any]] = (),
+        use_case: str = "",
+        backend: str = "",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        _check(slices)
         self.model = model
         self.tensors = tensors
         self.classes = classes
         self.run = run
         self.split = split
+        self.slices = list(slices)
+        self.use_case = use_case
+        self.backend = backend
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The arguments, with saved lists of samples as artifacts, and the candidate behind what serves now."""
+        slices = [msgspec.to_builtins(self._stored(each)) for each in decode_slices(self.slices)]
+        return super().inputs | {"slices": slices, "champion": self._champion()}
+
+    def _stored(self, declared: Slice) -> Slice:
+        if not declared.samples or not isinstance(declared.samples, str):
+            return declared
+        return msgspec.structs.replace(declared, samples=self.artifacts.put_file(Path(declared.samples), "text/plain"))
+
+    def _champion(self) -> str:
+        from airlock.governance.evidence import candidate_of
+        from airlock.operators.labeling.question import champion
+
+        return candidate_of(self.artifacts, champion(self.use_case)) if self.use_case else ""
+
+
+def _check(slices: Sequence[dict[str, Any]]) -> None:
+    """Check what a use case declares when its DAG is parsed."""
+    for each in decode_slices(slices):
+        if each.samples and isinstance(each.samples, str):
+            read_ids(Path(each.samples))
 
 
 class EvaluateOperator(SubprocessPlace, EvaluateStep):

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from airlock.model.card import read_facts
 from airlock.operators.compute import by_compute
-from airlock.operators.links import MANIFEST, MLFLOW_RUN
+from airlock.operators.links import MANIFEST, MLFLOW_RUN, MODEL_CARD
 from airlock.operators.processes import SubprocessPlace
 from airlock.operators.step import StepOperator
 
@@ -15,6 +16,8 @@ class RegisterStep(StepOperator):
     :param data: the approved data manifest.
     :param transform_code: path of the use case's ``transform.py``.
     :param network_code: path of the use case's ``network.py``.
+    :param report: the evaluation as a page.
+    :param card: :class:`airlock.model.card.CardFacts` as plain data, for the model card.
     """
 
     step = "register"
@@ -31,8 +34,10 @@ class RegisterStep(StepOperator):
         "network_code",
         "parameters",
         "seed",
+        "report",
+        "card",
     )
-    operator_extra_links = (MLFLOW_RUN, MANIFEST)
+    operator_extra_links = (MLFLOW_RUN, MANIFEST, MODEL_CARD)
 
     def __init__(
         self,
@@ -48,9 +53,12 @@ class RegisterStep(StepOperator):
         network_code: str,
         parameters: dict[str, Any],
         seed: int = 0,
+        report: Any = None,
+        card: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        read_facts(card or {})
         self.use_case = use_case
         self.data = data
         self.tensors = tensors
@@ -62,6 +70,8 @@ class RegisterStep(StepOperator):
         self.network_code = network_code
         self.parameters = parameters
         self.seed = seed
+        self.report = report
+        self.card = card or {}
 
     @property
     def inputs(self) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     overdue: bool
     options: list[str]
     checklist: dict[str, str]
+    form: dict[str, Any]
 
 
 class Desk:
@@ -120,6 +121,7 @@ class Desk:
             overdue=state == "open" and late(policy, self.now - request.created),
             options=policy.options,
             checklist=policy.checklist,
+            form=msgspec.to_builtins(policy.form),
         )
 
     def policy(self, request: GateRequest) -> GatePolicy | None:
@@ -173,7 +175,7 @@ class Desk:
 
 def answered(decision: Decision) -> dict[str, Any]:
     """Return what people want to know of an answer."""
-    names = ("user", "roles", "time", "comment", "stage", "option", "approved", "checked")
+    names = ("user", "roles", "time", "comment", "stage", "option", "approved", "checked", "answers")
     return {name: getattr(decision, name) for name in names}
 
 
@@ -192,6 +194,6 @@ def _closing(closed: Any) -> dict[str, Any]:
 def _asked(request: GateRequest, state: str, *, why_not: str, **more: Any) -> Asked:
     names = ("id", "use_case", "gate", "dag", "run", "task", "map_index", "manifest", "created")
     unknown = dict.fromkeys(("stage", "stages", "missing"), 0) | {"deadline": None, "overdue": False}
-    empty: dict[str, Any] = {"awaited": [], "approvals": [], "options": [], "checklist": {}}
+    empty: dict[str, Any] = {"awaited": [], "approvals": [], "options": [], "checklist": {}, "form": {}}
     said = {name: getattr(request, name) for name in names}
     return Asked(**(said | unknown | empty | more), state=state, mine=not why_not, why_not=why_not)

@@ -39,6 +39,7 @@ def asked(**changes: Any) -> dict[str, Any]:
         "overdue": False,
         "options": ["Approve", "Train again"],
         "checklist": {"card": "The card is complete"},
+        "form": {"risk": {"title": "How bad?", "options": ["low", "high"], "required": True}},
         "evidence": "### candidate\n\nlooks *fine*",
         "decisions": [],
         "closing": None,
@@ -130,6 +131,13 @@ class TestAnswering:
     def test_approve_confirming_all(self, desk: Any, airlock: Any) -> None:
         airlock("gate", "approve", "ab", "--confirm-all")
         assert self.sent(desk)[0][2]["params_input"] == {"card": True}
+
+    def test_approve_answering_the_form(self, desk: Any, airlock: Any) -> None:
+        assert "--answer risk=…: How bad? (low | high)" in airlock("gate", "show", "ab").output
+        airlock("gate", "approve", "ab", "--confirm-all", "--answer", "risk=low")
+        assert self.sent(desk)[0][2]["params_input"] == {"card": True, "risk": "low"}
+        error = airlock("gate", "approve", "ab", "--answer", "danger=low").exception
+        assert "'danger' is not in the form. In it: risk." in str(error)
 
     def test_an_item_that_is_not_on_the_list(self, desk: Any, airlock: Any) -> None:
         error = airlock("gate", "approve", "ab", "--confirm", "cord").exception

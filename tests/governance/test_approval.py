@@ -7,6 +7,7 @@ import pytest
 
 from airlock.errors import NotApproved
 from airlock.governance.approval import require_approval
+from airlock.governance.forms import Field
 from airlock.governance.policy import GatePolicy, Stage
 from airlock.references import Artifact
 from airlock.stores.ledger import Ledger, Record
@@ -131,6 +132,21 @@ class TestWhenItFailsClosed:
         governed.decide(request, user="sami", roles=["data_scientist"])
         governed.close(request, "approved")
         with pytest.raises(NotApproved, match="Only 1 answers"):
+            approved(governed, manifest)
+
+    @pytest.mark.parametrize("answers", [{}, {"risk": "low"}, {"risk": "none", "why": "x"}, {"risk": "", "why": "x"}])
+    def test_a_question_of_the_form_was_not_answered(
+        self, governed: Governed, manifest: Artifact, answers: dict[str, str]
+    ) -> None:
+        form = {
+            "risk": Field(title="Risk", options=["low", "high"]),
+            "why": Field(title="Why"),
+            "more": Field(title="More", required=False),
+        }
+        request = governed.file(GatePolicy(stages=ENGINEER.stages, form=form), manifest)
+        governed.decide(request, answers=answers)
+        governed.close(request, "approved")
+        with pytest.raises(NotApproved, match="Only 0 answers"):
             approved(governed, manifest)
 
     def test_an_item_of_the_checklist_was_not_confirmed(self, governed: Governed, manifest: Artifact) -> None:

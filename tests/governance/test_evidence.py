@@ -15,7 +15,17 @@ from airlock.digests import digest_bytes
 from airlock.errors import IntegrityError
 from airlock.governance.comparison import Comparison, compare
 from airlock.governance.comparison.index import index_of
-from airlock.governance.evaluations import ClassFigures, Compression, Evaluation, Measured, Predictions
+from airlock.governance.evaluations import (
+    Champion,
+    ClassFigures,
+    Compression,
+    Evaluation,
+    Measured,
+    Measurement,
+    Predictions,
+    SliceFigures,
+    Verdict,
+)
 from airlock.governance.evidence import asked_in, evidence, question
 from airlock.governance.evidence.markdown import code, figure
 from airlock.governance.manifest import AnyManifest, CandidateManifest, DataManifest, ReleaseManifest, put
@@ -222,6 +232,63 @@ class TestCandidates:
         assert "no champion" in text
         assert "| accuracy | 1 (0.5101–1) | – |" in text
         assert "gained" not in text
+
+    def sliced(self, name: str, verdict: Verdict, misses: list[str]) -> SliceFigures:
+        figures = {"accuracy": 0.75} if verdict != "empty" else {}
+        measured = Measurement(
+            model="m",
+            dataset=None,
+            split="test",
+            slice=name,
+            rule="width < 10",
+            count=4 if figures else 0,
+            figures=figures,
+            intervals={"accuracy": (0.3, 0.95)} if figures else {},
+        )
+        return SliceFigures(measured=measured, verdict=verdict, misses=misses)
+
+    def test_slices_that_miss_a_threshold_come_first_and_say_so(self, maker: Maker) -> None:
+        slices = [
+            self.sliced("fine", "passed", []),
+            self.sliced("nobody", "empty", []),
+            self.sliced("small", "warned", ["small: accuracy 0.7500 (…), min_accuracy is 0.9"]),
+        ]
+        text = maker.evidence(maker.candidate(told={"slices": slices}))
+        rows = [line for line in text.splitlines() if line.startswith("| `")]
+        assert rows == [
+            "| `small` | 4 | 0.75 (0.3–0.95) | – | **warned** |",
+            "| `nobody` | 0 | – | – | **empty** |",
+            "| `fine` | 4 | 0.75 (0.3–0.95) | – | passed |",
+        ]
+        assert "Missed: `small: accuracy 0.7500 (…), min_accuracy is 0.9`." in text
+
+    @pytest.mark.parametrize("hostile", HOSTILE)
+    def test_a_slice_cannot_write_into_the_evidence(self, maker: Maker, hostile: str) -> None:
+        slices = [self.sliced(hostile, "missed", [hostile])]
+        text = maker.evidence(maker.candidate(told={"slices": slices}))
+        assert asked_in(text) == ""
+        kinds = {token.type for token in flatten(text)}
+        assert not kinds & {"html_block", "html_inline", "image"}
+        assert [token.attrs["href"] for token in flatten(text) if token.type == "link_open"]
+        assert "evil.example" not in str([t.attrs for t in flatten(text) if t.type == "link_open"])
+
+    def test_the_champions_answers_to_exactly_these_samples_are_taken(self, maker: Maker) -> None:
+        before = maker.candidate([0, 0, 1, 1])
+        asked = Predictions(samples=["s0", "s1"], truth=[0, 0], answer=[1, 1], probability=[0.9, 0.8])
+        measured = self.sliced("whole split", "measured", []).measured
+        champion = Champion(manifest=before, model="m", measured=measured, predictions=asked)
+        now = maker.candidate([0, 0, 1, 1], told={"champion": champion, "texts": {"s0": "Dear all"}})
+        paired = maker.compare(now, before).paired
+        assert paired is not None
+        assert (paired.samples, len(paired.gained)) == (2, 2), "not what the champion was measured with in its time"
+        assert {flip.sample: flip.text for flip in paired.gained} == {"s0": "Dear all", "s1": ""}
+        other = maker.candidate([1, 0, 1, 1])
+        assert len(maker.compare(now, other).paired.gained) == 1, "another champion than the one that was asked"
+
+    def test_report_and_card_are_linked(self, maker: Maker) -> None:
+        text = maker.evidence(maker.candidate(report=maker.some, card=maker.some))
+        assert "[Evaluation report](" in text
+        assert "[Model card](" in text
 
     def test_an_evaluation_from_before_there_were_intervals_is_read(self, maker: Maker) -> None:
         bare = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2}

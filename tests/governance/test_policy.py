@@ -11,6 +11,7 @@ import pytest
 from airlock.errors import NotApproved, UserError
 from airlock.governance.adoption import adopt
 from airlock.governance.authority import Authority, authority
+from airlock.governance.forms import Field
 from airlock.governance.people import check_satisfiable
 from airlock.governance.policy import GatePolicy, Stage, gates_schema, read_gates
 from tests.governed import Governed
@@ -53,6 +54,10 @@ class TestAFile:
             ({"stages": STAGES, "window": 60, "escalation": {"after": 90, "roles": ["data_engineer"]}}, "escalation"),
             ({"stages": STAGES, "rework": {"Approve": {"dag": "d", "step": "s"}}}, "Approve"),
             ({"stages": STAGES, "checklist": {"comment": "x"}}, "names no field"),
+            ({"stages": STAGES, "form": {"comment": {"title": "x"}}}, "names no field"),
+            ({"stages": STAGES, "form": {"a": {"title": "x"}}, "checklist": {"a": "b"}}, "'a' names no field"),
+            ({"stages": STAGES, "form": {"a": {"title": "x", "options": ["low", "low"]}}}, "not different words"),
+            ({"stages": STAGES, "form": {"a": {"options": ["low"]}}}, "title"),
             ({"stages": STAGES, "quorun": 2}, "quorun"),
         ],
     )
@@ -70,10 +75,15 @@ class TestADigest:
             msgspec.structs.replace(plain, exclude=["submitter"]),
             msgspec.structs.replace(plain, comment_required=True),
             msgspec.structs.replace(plain, checklist={"a": "b"}),
+            msgspec.structs.replace(plain, form={"a": Field(title="b")}),
             msgspec.structs.replace(plain, window=60.0),
             msgspec.structs.replace(plain, supersede=False),
         ]
         assert len({policy.digest for policy in [plain, *changed]}) == 1 + len(changed)
+
+    def test_of_a_policy_without_a_form_is_what_it_was_before_there_were_forms(self) -> None:
+        was = "sha256:0fe66d9f7b4fdfdd0ebdd8dac8e797d09c21723198df12896b1d4f0f51b050a2"
+        assert GatePolicy.of("data_engineer").digest == was, "approvals under it would not count any more"
 
     def test_survives_the_ledgers_canonical_form(self) -> None:
         policy = GatePolicy(stages=[Stage(roles=["data_engineer"])], checklist={"b": "2", "a": "1"})

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,9 @@ from PIL import Image
 
 from airlock.governance.statistics import wilson
 from airlock.model.confusion import draw_confusion
-from airlock.model.evaluation import (
-    MOST_ERRORS,
-    bootstrap_macro_f1,
-    class_figures,
-    confusion_matrix,
-    intervals,
-    pictures,
-    predictions,
-    thumbnail,
-)
+from airlock.model.evaluation.calibration import calibration, fit_temperature, reliability, temper
+from airlock.model.evaluation.figures import class_figures, confusion_matrix, measure
+from airlock.model.evaluation.showing import MOST_ERRORS, chosen, pictures, predictions, thumbnail
 from airlock.model.tensors import Split
 
 
@@ -49,25 +43,95 @@ class TestIntervals:
         assert (figures.recall_interval, figures.precision_interval) == (wilson(8, 10), wilson(8, 8))
         assert unseen.recall_interval is None, "without samples nothing is known"
 
-    def test_the_bootstrap_is_that_of_drawing_samples(self) -> None:
+    def test_figures_and_intervals_are_those_of_scikit_learn_on_drawn_samples(self) -> None:
         """Against scikit-learn on resamples that are drawn one by one, with other random numbers."""
-        from sklearn.metrics import f1_score
+        from sklearn.metrics import f1_score, log_loss
 
-        random = np.random.default_rng(3)
-        truth = random.integers(0, 3, 150)
-        answers = np.where(random.random(150) < 0.8, truth, random.integers(0, 3, 150))
+        shares, truth = answered(150, 3, seed=3)
+        random = np.random.default_rng(5)
         draws = [random.integers(0, 150, 150) for _ in range(600)]
-        scores = [f1_score(truth[drawn], answers[drawn], average="macro") for drawn in draws]
-        found = bootstrap_macro_f1(confusion_matrix(truth, answers, 3))
-        assert found == pytest.approx(np.quantile(scores, (0.025, 0.975)), abs=0.015)
+        wanted = {
+            "macro_f1": lambda at: f1_score(truth[at], shares[at].argmax(axis=1), average="macro"),
+            "log_loss": lambda at: log_loss(truth[at], shares[at], labels=[0, 1, 2]),
+            "brier": lambda at: np.square(shares[at] - np.eye(3)[truth[at]]).sum(axis=1).mean(),
+        }
+        found = measure(shares, truth)
+        for name, figure in wanted.items():
+            assert found.values[name] == pytest.approx(figure(slice(None)), abs=1e-5)
+            drawn = np.quantile([figure(at) for at in draws], (0.025, 0.975))
+            assert found.intervals[name] == pytest.approx(drawn, abs=0.02), name
+
+    def test_a_class_has_an_interval_of_its_f1(self) -> None:
+        shares, truth = answered(200, 3, seed=1)
+        found = measure(shares, truth)
+        confusion = confusion_matrix(truth, shares.argmax(axis=1), 3)
+        for figures in class_figures(confusion, found.f1_intervals):
+            assert figures.f1_interval is not None
+            assert figures.f1_interval[0] < figures.f1 < figures.f1_interval[1]
 
     def test_the_same_answers_have_the_same_intervals(self) -> None:
-        confusion = np.array([[30, 3], [2, 25]])
-        assert intervals(confusion) == intervals(confusion.copy())
-        assert intervals(confusion)["accuracy"] == wilson(55, 60)
+        shares, truth = answered(60, 2, seed=0)
+        assert measure(shares, truth) == measure(shares.copy(), truth)
+        hits = int((shares.argmax(axis=1) == truth).sum())
+        assert measure(shares, truth).intervals["accuracy"] == wilson(hits, 60)
 
     def test_a_perfect_score_on_few_samples_is_not_sure(self) -> None:
-        assert intervals(np.eye(3, dtype=np.int64) * 5)["accuracy"][0] < 0.8
+        truth = np.repeat(np.arange(3), 5)
+        assert measure(np.eye(3, dtype=np.float32)[truth], truth).intervals["accuracy"][0] < 0.8
+
+    def test_no_probability_for_the_true_class_is_a_finite_loss(self) -> None:
+        found = measure(np.array([[1, 0], [1, 0]], np.float32), np.array([0, 1]))
+        assert found.values["log_loss"] == pytest.approx(-np.log(1e-7) / 2, rel=1e-3)
+        assert found.values["brier"] == 1, "two of two wrong would be 2"
+
+
+def answered(count: int, classes: int, seed: int, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities and the truth they were drawn around; ``scale`` multiplies the logits."""
+    random = np.random.default_rng(seed)
+    truth = random.integers(0, classes, count)
+    logits = random.normal(size=(count, classes))
+    logits[np.arange(count), truth] += 1.5
+    shares = np.exp(scale * logits)
+    return (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32), truth
+
+
+class TestCalibration:
+    def calibrated(self, count: int, sharpness: float) -> tuple[np.ndarray, np.ndarray]:
+        """Draw the truth from the probabilities, then sharpen what the model says of them."""
+        random = np.random.default_rng(2)
+        shares = random.dirichlet((1, 1, 1), count)
+        truth = np.array([random.choice(3, p=row) for row in shares])
+        sharp = shares**sharpness
+        return (sharp / sharp.sum(axis=1, keepdims=True)).astype(np.float32), truth
+
+    def test_the_error_is_that_of_its_definition(self) -> None:
+        shares, truth = answered(400, 3, seed=4)
+        confidence, right = shares.max(axis=1), shares.argmax(axis=1) == truth
+        edges = np.linspace(0, 1, 16)
+        error = 0.0
+        for low, high in itertools.pairwise(edges):
+            inside = (confidence > low) & (confidence <= high)
+            if inside.any():
+                error += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+        assert measure(shares, truth).values["ece"] == pytest.approx(error, abs=1e-5)
+        assert sum(each.count for each in reliability(shares, truth)) == 400
+
+    def test_temperature_undoes_what_made_a_model_too_sure(self) -> None:
+        shares, truth = self.calibrated(4000, sharpness=2.5)
+        assert fit_temperature(shares, truth) == pytest.approx(2.5, rel=0.1)
+        told = calibration(shares, truth, 2.5)
+        before = measure(shares, truth).values
+        assert told.tempered["ece"] < 0.03 < before["ece"]
+        assert told.tempered["log_loss"] < before["log_loss"]
+
+    def test_a_temperature_changes_no_answer(self) -> None:
+        shares, _ = answered(100, 4, seed=6)
+        assert np.array_equal(temper(shares, 3.0).argmax(axis=1), shares.argmax(axis=1))
+
+    def test_without_a_validation_split_there_is_no_temperature(self) -> None:
+        told = calibration(*answered(50, 2, seed=0), None)
+        assert (told.temperature, told.tempered) == (None, {})
+        assert told.bins
 
 
 class TestErrors:
@@ -85,12 +149,15 @@ class TestErrors:
 
     def test_the_most_confident_errors_come_first(self) -> None:
         shares = self.probabilities([0.6, 0.1, 0.99, 0.8])
-        assert list(pictures(self.split(4), shares.argmax(axis=1) != 0, shares)) == ["s2", "s3", "s0"]
+        wrong = shares.argmax(axis=1) != 0
+        assert list(pictures(self.split(4), chosen(wrong, shares))) == ["s2", "s3", "s0"]
+        flipped = np.array([True, False, False, False])
+        assert list(pictures(self.split(4), chosen(wrong, shares, first=flipped))) == ["s0", "s2", "s3"]
 
     def test_there_are_not_more_than_a_page_can_hold(self) -> None:
         count = MOST_ERRORS + 5
         shares = self.probabilities([0.9] * count)
-        assert len(pictures(self.split(count), np.ones(count, bool), shares)) == MOST_ERRORS
+        assert len(chosen(np.ones(count, bool), shares)) == MOST_ERRORS
 
     @pytest.mark.parametrize(
         ("shape", "size", "mode"),

@@ -24,6 +24,7 @@ from airlock.digests import digest_bytes, short
 from airlock.errors import InfrastructureError, NotApproved, UserError
 from airlock.governance.decisions import Verdict
 from airlock.governance.evidence import asked_in, evidence
+from airlock.governance.forms import Field
 from airlock.governance.people import write_people
 from airlock.governance.policy import GatePolicy, Rework, Stage
 from airlock.operators.gate import GateOperator, gate
@@ -88,12 +89,16 @@ class TestAsking:
         assert (request.manifest, request.evidence) == (manifest.digest, digest_bytes(shown.encode()))
 
     def test_the_form_is_the_policys(self, governed: Governed, asked: list[dict[str, Any]]) -> None:
-        policy = msgspec.structs.replace(POLICY, checklist={"card": "Card complete"}, comment_required=True)
+        form = {"risk": Field(title="Risk", options=["low", "high"]), "why": Field(title="Why")}
+        policy = msgspec.structs.replace(POLICY, checklist={"card": "Card complete"}, form=form, comment_required=True)
         governed.adopt(policy)
         ask(make(governed.manifest(), policy=policy))
         form = asked[0]["params"]
+        assert form["risk"]["schema"]["enum"] == ["low", "high", None], "a rejection may leave it open"
         assert [(name, field["value"], field["schema"]["type"]) for name, field in form.items()] == [
             ("card", False, "boolean"),
+            ("risk", None, ["string", "null"]),
+            ("why", None, ["string", "null"]),
             ("comment", "", "string"),
         ]
 

@@ -22,6 +22,7 @@ BY_OPERATOR_ALONE = {
     "ingest": {"fingerprint"},
     "split": {"previous"},
     "choose_batch": {"champion"},
+    "evaluate": {"champion"},
 }
 NO_OPERATOR = {"nothing"}
 

@@ -52,19 +52,33 @@ def candidate(
     """Compare candidates by their evaluations."""
     told = read(store, now.evaluation, Evaluation)
     old = read(store, before.evaluation, Evaluation) if before else None
-    figures = now.metrics | {"model_bytes": now.model.size}
-    earlier = before.metrics | {"model_bytes": before.model.size} if before else {}
+    figures = now.metrics | told.figures | {"model_bytes": now.model.size}
+    earlier = before.metrics | old.figures | {"model_bytes": before.model.size} if before and old else {}
+    links = [Link(title="Confusion matrix", artifact=now.picture), Link(title="Evaluation", artifact=now.evaluation)]
+    links += [Link(title="Evaluation report", artifact=now.report)] if now.report else []
+    links += [Link(title="Model card", artifact=now.card)] if now.card else []
     return msgspec.structs.replace(
         base,
         metrics=metrics(figures, earlier, told.intervals, old.intervals if old else {}),
         classes=class_rows(told, old),
-        paired=pair_of(told, now.classes, old, before.classes if before else []),
+        slices=told.slices,
+        paired=_same_samples(told, now.classes, base.champion)
+        or pair_of(told, now.classes, old, before.classes if before else []),
         parameters=changes(parameters_of(now), parameters_of(before) if before else None),
         all_parameters=parameters_of(now),
         code=changes(code_of(now), code_of(before) if before else None),
         environment=changes(now.environment, before.environment if before else None),
-        links=[Link(title="Confusion matrix", artifact=now.picture), Link(title="Evaluation", artifact=now.evaluation)],
+        links=links,
     )
+
+
+def _same_samples(told: Evaluation, classes: list[str], champion: str) -> Paired | None:
+    """Pair with what the evaluate step heard from this champion about exactly these samples."""
+    asked = told.champion
+    if asked is None or asked.manifest != champion or asked.predictions is None or told.predictions is None:
+        return None
+    now = Answered(told.predictions, classes, told.errors, told.texts)
+    return pair(now, Answered(asked.predictions, classes, {}))
 
 
 def release(store: ArtifactStore, base: Comparison, now: ReleaseManifest, before: ReleaseManifest | None) -> Comparison:
@@ -129,7 +143,8 @@ def pair_of(
     if before is None or now.predictions is None or before.predictions is None:
         return None
     return pair(
-        Answered(now.predictions, classes, now.errors), Answered(before.predictions, old_classes, before.errors)
+        Answered(now.predictions, classes, now.errors, getattr(now, "texts", {})),
+        Answered(before.predictions, old_classes, before.errors, getattr(before, "texts", {})),
     )
 
 

@@ -1,6 +1,7 @@
 """Two models on the samples both answered: which flipped, and whether that can be chance."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from airlock.errors import IntegrityError
@@ -12,12 +13,13 @@ from airlock.governance.statistics import mcnemar, paired_difference
 class Answered(NamedTuple):
     """A model's answers.
 
-    :param pictures: PNG in base64 of what it answered wrong, by sample id.
+    :param pictures: PNG in base64 of what it answered wrong, by sample id; ``texts`` the beginning of a text.
     """
 
     predictions: Predictions
     classes: Sequence[str]
     pictures: Mapping[str, str]
+    texts: Mapping[str, str] = MappingProxyType({})
 
 
 class _Answer(NamedTuple):
@@ -36,8 +38,10 @@ def pair(now: Answered, before: Answered) -> Paired | None:
     shared = [name for name, answer in new.items() if name in old and old[name].truth == answer.truth]
     if not shared:
         return None
-    pictures = {**before.pictures, **now.pictures}
-    flips = [_flip(name, new[name], old[name], pictures) for name in shared if new[name].right != old[name].right]
+    pictures, texts = {**before.pictures, **now.pictures}, {**before.texts, **now.texts}
+    flips = [
+        _flip(name, new[name], old[name], pictures, texts) for name in shared if new[name].right != old[name].right
+    ]
     gained = sorted((flip for flip in flips if flip.now == flip.truth), key=lambda flip: -flip.before_probability)
     lost = sorted((flip for flip in flips if flip.now != flip.truth), key=lambda flip: -flip.probability)
     return Paired(
@@ -59,7 +63,7 @@ def _answers(answered: Answered) -> dict[str, _Answer]:
         raise IntegrityError(f"The predictions of an evaluation do not fit together: {error}.") from error
 
 
-def _flip(sample: str, now: _Answer, before: _Answer, pictures: Mapping[str, str]) -> Flip:
+def _flip(sample: str, now: _Answer, before: _Answer, pictures: Mapping[str, str], texts: Mapping[str, str]) -> Flip:
     return Flip(
         sample=sample,
         truth=now.truth,
@@ -68,4 +72,5 @@ def _flip(sample: str, now: _Answer, before: _Answer, pictures: Mapping[str, str
         probability=now.probability,
         before_probability=before.probability,
         picture=pictures.get(sample, ""),
+        text=texts.get(sample, ""),
     )

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from airlock.governance.evaluations import Interval, LabelFigures
+from airlock.governance.evaluations import Interval, LabelFigures, SliceFigures
 from airlock.references import Artifact, DatasetVersion, LabelSet
 
 Kind = Literal["data", "labelling", "candidate", "release"]
@@ -50,7 +50,7 @@ class Flip(Part, frozen=True, kw_only=True):
 
     :param truth: name of its class; likewise the answers ``now`` and ``before``.
     :param probability: what the model gave its answer now; ``before_probability`` likewise.
-    :param picture: PNG in base64; empty when none was kept.
+    :param picture: PNG in base64; empty when none was kept. ``text`` is the beginning of a sample that is a text.
     """
 
     sample: str
@@ -60,6 +60,7 @@ class Flip(Part, frozen=True, kw_only=True):
     probability: float
     before_probability: float
     picture: str = ""
+    text: str = ""
 
 
 class Paired(Part, frozen=True, kw_only=True):
@@ -155,6 +156,7 @@ class Comparison(Part, frozen=True, kw_only=True):
     :param champion: digest of its manifest; empty when nothing serves the use case.
     :param metrics: the manifest's figures; sizes and times too.
     :param classes: the weakest recall first.
+    :param slices: of a candidate, with what their thresholds say.
     :param paired: ``None`` where either evaluation does not say what was answered to which sample.
     :param parameters: what changed, the seed too; ``all_parameters`` as they are now, as JSON by name; of a
         labelling manifest, what people are asked.
@@ -169,6 +171,7 @@ class Comparison(Part, frozen=True, kw_only=True):
     champion: str
     metrics: list[Metric] = []
     classes: list[ClassRow] = []
+    slices: list[SliceFigures] = []
     paired: Paired | None = None
     parameters: list[Change] = []
     all_parameters: dict[str, str] = {}

@@ -10,7 +10,7 @@ from airlock.errors import IntegrityError
 from airlock.governance.comparison import compare
 from airlock.governance.evidence.markdown import named, word
 from airlock.governance.evidence.sections import SECTIONS
-from airlock.governance.manifest import AnyManifest, chain
+from airlock.governance.manifest import AnyManifest, CandidateManifest, chain
 from airlock.governance.policy import GatePolicy
 from airlock.settings import settings
 from airlock.stores.artifacts import ArtifactStore
@@ -50,8 +50,17 @@ def champion_of(store: ArtifactStore, served: str, manifest: AnyManifest) -> str
 
     :param served: digest of the release manifest that serves the use case, by the ledger.
     """
+    return _of_kind(store, served, type(manifest))
+
+
+def candidate_of(store: ArtifactStore, served: str) -> str:
+    """Digest of the candidate manifest in the chain of what serves; empty when nothing does."""
+    return _of_kind(store, served, CandidateManifest)
+
+
+def _of_kind(store: ArtifactStore, served: str, kind: type) -> str:
     try:
         found = chain(store, served).items()
     except IntegrityError:  # what cannot be read cannot be compared with, and must not keep a gate from asking
         return ""
-    return next((digest for digest, other in found if type(other) is type(manifest)), "")
+    return next((digest for digest, other in found if type(other) is kind), "")

@@ -8,7 +8,15 @@ from airlock.governance.evidence import sentences
 from airlock.governance.evidence.markdown import code, figure, link, named, table, word
 from airlock.references import DatasetVersion
 
-TITLES = {"macro_f1": "macro F1", "model_bytes": "model bytes", "p50_ms": "p50 ms", "p99_ms": "p99 ms"}
+TITLES = {
+    "macro_f1": "macro F1",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "ece": "calibration error",
+    "model_bytes": "model bytes",
+    "p50_ms": "p50 ms",
+    "p99_ms": "p99 ms",
+}
 MOST_ROWS = 12
 PARAMETERS = 300
 
@@ -55,17 +63,38 @@ def labelling(compared: Comparison, links: str) -> list[str]:
 
 
 def candidate(compared: Comparison, links: str) -> list[str]:
-    """Figures, flips, weakest classes, and what it was made from."""
-    picture, evaluation = (each.artifact.digest for each in compared.links)
+    """Figures, slices, flips, weakest classes, and what it was made from."""
+    pages = ", ".join(link(links, each.title, each.artifact.digest) for each in compared.links)
     return [
         _metrics("candidate", compared),
+        *_slices(compared),
         sentences.flips(compared.paired),
-        f"{sentences.weakest(compared.classes)} {link(links, 'Confusion matrix', picture)}, "
-        f"{link(links, 'evaluation', evaluation)}.",
+        f"{sentences.weakest(compared.classes)} {pages}.",
         *_made(compared),
         f"Parameters: {code(_document(compared.all_parameters), PARAMETERS)}.",
         *_parent(compared, links),
     ]
+
+
+def _slices(compared: Comparison) -> list[str]:
+    """The slices that miss a threshold first; all of them are in the report."""
+    if not compared.slices:
+        return []
+    order = sorted(compared.slices, key=lambda each: sentences.URGENT.index(each.verdict))
+    rows = [
+        [
+            code(each.measured.slice),
+            f"{each.measured.count:,}",
+            sentences.ranged(each.measured.figures.get("accuracy"), each.measured.intervals.get("accuracy")),
+            figure(each.before.figures.get("accuracy") if each.before else None),
+            f"**{each.verdict}**" if each.verdict in ("missed", "warned", "empty") else each.verdict,
+        ]
+        for each in order[:MOST_ROWS]
+    ]
+    told = [code(miss, PARAMETERS) for each in order for miss in each.misses][:MOST_ROWS]
+    more = [f"{len(order) - MOST_ROWS} more slices are in the report."] if len(order) > MOST_ROWS else []
+    shown = table(["slice", "samples", "accuracy", "champion", "thresholds"], rows)
+    return [shown, *([f"Missed: {'; '.join(told)}."] if told else []), *more]
 
 
 def release(compared: Comparison, links: str) -> list[str]:

@@ -10,6 +10,7 @@ from airlock.governance.evidence.markdown import code, figure, word
 MOST = 3
 MOST_CHANGES = 8
 CHANCE = 0.05
+URGENT = ("missed", "warned", "empty", "passed", "measured")
 
 
 def ranged(value: float | None, interval: tuple[float, float] | None) -> str:

@@ -61,6 +61,7 @@ function answer(event) {
   const fields = new FormData(form);
   const form_input = { comment: fields.get("comment") };
   for (const box of form.querySelectorAll("input[type=checkbox]")) form_input[box.name] = box.checked;
+  for (const field of form.querySelectorAll("[data-form]")) if (field.value) form_input[field.name] = field.value;
   send(form, "PATCH", { chosen_options: [fields.get("option")], params_input: form_input });
 }
 

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from airlock.commands import data, gate, history, key, ledger, lineage, policy, stack
+from airlock.commands import data, gate, history, key, ledger, lineage, model, policy, stack
 from airlock.errors import AirlockError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -17,6 +17,7 @@ for name, commands in {
     "ledger": ledger,
     "history": history,
     "key": key,
+    "model": model,
 }.items():
     app.add_typer(commands.app, name=name)
 

@@ -99,7 +99,8 @@ def _require_trained_so(inputs: Inputs, facts: "RunFacts") -> None:
     """The manifest says what the run was trained with, not what the DAG says by the time it registers."""
     from airlock.model import names
 
-    said = {name: str(value) for name, value in (inputs.parameters | {"seed": inputs.seed}).items()}
+    given = inputs.parameters | {"seed": inputs.seed}
+    said = {names.parameter_name(name): str(value) for name, value in given.items()}
     said |= {"network_code": inputs.network_code.digest, "tensors": inputs.tensors.digest}
     done = facts.parameters | {"network_code": facts.tags.get(names.NETWORK, "")}
     done |= {"tensors": facts.tags.get(names.TENSORS, "")}

@@ -1,13 +1,16 @@
 """Registering a candidate with its manifest."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from airlock.model.card import read_facts
 from airlock.operators.compute import by_compute
 from airlock.operators.links import MANIFEST, MLFLOW_RUN, MODEL_CARD
+from airlock.operators.model.architecture import store_network
 from airlock.operators.processes import SubprocessPlace
 from airlock.operators.step import StepOperator
+from airlock.references import Artifact
 
 
 class RegisterStep(StepOperator):
@@ -15,7 +18,7 @@ class RegisterStep(StepOperator):
 
     :param data: the approved data manifest.
     :param transform_code: path of the use case's ``transform.py``.
-    :param network_code: path of the use case's ``network.py``.
+    :param network_code: path of the use case's ``network.py`` or architecture, as for training.
     :param report: the evaluation as a page.
     :param card: :class:`airlock.model.card.CardFacts` as plain data, for the model card.
     """
@@ -72,6 +75,10 @@ class RegisterStep(StepOperator):
         self.seed = seed
         self.report = report
         self.card = card or {}
+
+    def store_file(self, path: Path) -> Artifact:
+        """Store a file; an architecture with all it extends."""
+        return store_network(self.artifacts, path)
 
     @property
     def inputs(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from airlock.governance.manifest import CandidateManifest, load
+from airlock.model.architecture import MEDIA_TYPE, resolve
 from airlock.model.registry import Registry, move_alias
 from airlock.settings import Settings
 from airlock.steps.runner import run_spec
@@ -48,6 +49,13 @@ class Chain:
     def code(self, use_case: str, name: str) -> Outputs:
         return builtins(self.artifacts.put_file(USE_CASES / use_case / name))
 
+    def network(self, use_case: str) -> Outputs:
+        """Store the network as its operator does."""
+        path = USE_CASES / use_case / "network.yaml"
+        if path.exists():
+            return builtins(self.artifacts.put(resolve(path).data, MEDIA_TYPE))
+        return self.code(use_case, "network.py")
+
     def data(self, use_case: str, source: dict[str, Any], classes: list[str], given: dict[str, Any]) -> Outputs:
         """Return the data manifest; the validation's report has its own tests."""
         ingested = self.step("ingest", source=source)
@@ -60,7 +68,7 @@ class Chain:
         return self.step("data_manifest", use_case=use_case, classes=classes, **both, **files)["manifest"]
 
     def model(self, use_case: str, data: Outputs, classes: list[str], given: dict[str, Any]) -> dict[str, Outputs]:
-        transform_code, network_code = self.code(use_case, "transform.py"), self.code(use_case, "network.py")
+        transform_code, network_code = self.code(use_case, "transform.py"), self.network(use_case)
         tensors = self.step("transform", manifest=data, code=transform_code)["tensors"]
         decided = {"parameters": given["PARAMETERS"], "seed": given["SEED"]}
         trained = self.step(

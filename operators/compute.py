@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from airlock.operators.profiles import Profile, resolve
 from airlock.settings import settings
@@ -19,21 +19,38 @@ def profile(name: str) -> Profile:
     return resolve(name, settings().profiles)
 
 
-def by_compute(local: Callable[P, T]) -> Callable[P, T]:
-    """Return the lower-case factory of an operator: ``compute=`` picks the subprocess class or its pod twin.
+class Factory(Generic[P, T]):
+    """The lower-case factory of an operator: ``compute=`` picks the subprocess class or its pod twin.
 
     The twin of ``TrainOperator`` is ``TrainPodOperator`` in :mod:`airlock.operators.pods.twins`, imported only when a
     profile asks for it: a laptop needs no Kubernetes provider. ``task_id`` defaults to the factory's noun.
     """
-    name = getattr(local, "__name__", "")
 
-    def build(*args: P.args, **kwargs: P.kwargs) -> T:
-        kwargs.setdefault("task_id", getattr(local, "step", name))
+    def __init__(self, local: Callable[P, T]) -> None:
+        self.local: Any = local
+        self.__name__: str = local.__name__
+        self.__doc__ = f"Make a :class:`{self.__name__}` task, in the place its compute profile names."
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        made: T = self._chosen(kwargs)(*args, **kwargs)
+        return made
+
+    def partial(self, **kwargs: Any) -> Any:
+        """Begin mapped tasks: ``train.partial(compute="gpu:1", …).expand(seed=[1, 2, 3])``."""
+        from airlock.operators.step import with_given_up
+
+        # Airflow asks the mapped operator, not one of its tasks, what to call when a worker was lost.
+        kwargs["on_failure_callback"] = with_given_up(kwargs.get("on_failure_callback"))
+        return self._chosen(kwargs).partial(**kwargs)
+
+    def _chosen(self, kwargs: dict[str, Any]) -> Any:
+        kwargs.setdefault("task_id", getattr(self.local, "step", self.__name__))
         if profile(str(kwargs.get("compute", "local"))).place == "subprocess":
-            return local(*args, **kwargs)
+            return self.local
         pods = import_module("airlock.operators.pods.twins")
-        twin: Callable[P, T] = getattr(pods, name.replace("Operator", "PodOperator"))
-        return twin(*args, **kwargs)
+        return getattr(pods, self.__name__.replace("Operator", "PodOperator"))
 
-    build.__doc__ = f"Make a :class:`{name}` task, in the place its compute profile names."
-    return build
+
+def by_compute(local: Callable[P, T]) -> Factory[P, T]:
+    """Return the factory of an operator."""
+    return Factory(local)

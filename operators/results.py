@@ -30,6 +30,8 @@ def result_of(
         return ending, cause
     if failure.out_of_memory and more_memory:
         return Ending(kind="out of memory", reason=f"ran out of memory ({failure.message})", hint=failure.hint), None
+    if failure.interrupted:
+        return Ending(kind="interrupted", reason=f"was asked to end ({failure.message})", hint=failure.hint), None
     consequence = execution.profile.workers > 1 or failure.category == "infrastructure"
     return ending, None if ending.kind in CAUSES and consequence else cause
 

@@ -62,7 +62,7 @@ class StepOperator(NamedOutputs, BaseOperator):
     def __init__(self, *, compute: str = "local", cache: bool = True, **kwargs: Any) -> None:
         kwargs.setdefault("retries", 2)
         kwargs.setdefault("retry_delay", 5)
-        kwargs["on_failure_callback"] = [given_up, *_listed(kwargs.get("on_failure_callback"))]
+        kwargs["on_failure_callback"] = with_given_up(kwargs.get("on_failure_callback"))
         super().__init__(**kwargs)
         self.compute = compute
         self.cache = cache
@@ -203,16 +203,18 @@ class StepOperator(NamedOutputs, BaseOperator):
 
 
 def given_up(context: "Context") -> None:
-    """Airflow's callback of a task that failed for good."""
-    task = context["task"]
-    if isinstance(task, StepOperator):
-        task.abandoned(context)
+    """Airflow's callback of a task that failed for good; of a mapped one the DAG processor has no instance."""
+    task: Any = context["task"]
+    expanded = getattr(getattr(task, "expand_input", None), "value", None)
+    operator = task.unmap(dict.fromkeys(expanded)) if isinstance(expanded, dict) else task
+    if isinstance(operator, StepOperator):
+        operator.abandoned(context)
 
 
-def _listed(callbacks: Any) -> list[Any]:
-    if callbacks is None:
-        return []
-    return list(callbacks) if isinstance(callbacks, Sequence) else [callbacks]
+def with_given_up(callbacks: Any) -> list[Any]:
+    """Put the callback of every step in front of a task's own."""
+    own = callbacks if isinstance(callbacks, Sequence) else [] if callbacks is None else [callbacks]
+    return [given_up, *(callback for callback in own if callback is not given_up)]
 
 
 def run_info(context: "Context") -> RunInfo:

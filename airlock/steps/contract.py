@@ -59,6 +59,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError", "ResourceExhaustedError")
 """What Python, PyTorch and TensorFlow call it, on a GPU as on the machine."""
 
+INTERRUPTED = "Interrupted"
+"""Name of the error by which a step says that it was asked to stop."""
+
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why a step failed: which class of error, and the message people read."""
@@ -67,6 +70,11 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     kind: str
     message: str
     hint: str = ""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the step was asked to stop, and kept what it had."""
+        return self.kind == INTERRUPTED
 
     @property
     def out_of_memory(self) -> bool:

@@ -38,6 +38,17 @@ def run(inputs, context):
         raise UserError("this step fails on purpose")
     elif inputs.what == "exit":
         os._exit(inputs.value)
+    elif inputs.what == "child":
+        import subprocess
+        child = subprocess.Popen(["sleep", "600"])  # it holds our output open
+        with open(os.path.join(os.environ["AIRLOCK_HOME"], "child"), "w") as file:
+            file.write(str(child.pid))
+    elif inputs.what == "memory error once" and context.run.restart == 0:
+        raise MemoryError
+    elif inputs.what == "second fails":
+        if context.worker.index == 1:
+            raise UserError("worker 1 fails")
+        time.sleep(600)
     elif inputs.what == "meet":
         from airlock.steps.rendezvous import rendezvous
         met = rendezvous(context, timeout=120)

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from airlock.commands import data, gate, history, key, ledger, lineage, model, policy, stack
+from airlock.commands import data, gate, history, key, ledger, lineage, model, policy, search, stack
 from airlock.errors import AirlockError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -16,6 +16,7 @@ for name, commands in {
     "policy": policy,
     "ledger": ledger,
     "history": history,
+    "search": search,
     "key": key,
     "model": model,
 }.items():

@@ -19,6 +19,8 @@ STEPS = (
     "pull_labels",
     "adjudicate",
     "transform",
+    "search_trials",
+    "conclude_search",
     "train",
     "evaluate",
     "register",

@@ -56,6 +56,14 @@ class TransformPodOperator(PodPlace, model.TransformStep):
     """:class:`~airlock.operators.model.TransformStep` in a pod."""
 
 
+class SearchTrialsPodOperator(PodPlace, model.SearchTrialsStep):
+    """:class:`~airlock.operators.model.SearchTrialsStep` in a pod."""
+
+
+class ConcludeSearchPodOperator(PodPlace, model.ConcludeSearchStep):
+    """:class:`~airlock.operators.model.ConcludeSearchStep` in a pod."""
+
+
 class TrainPodOperator(PodPlace, model.TrainStep):
     """:class:`~airlock.operators.model.TrainStep` in a pod."""
 

@@ -44,6 +44,11 @@ class Range(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         fits = takewhile(lambda value: value <= self.high + 1e-9 * step, (self.low + step * place for place in count()))
         return list(fits)
 
+    @property
+    def first(self) -> int | float:
+        """One of them, for checks that need a value."""
+        return self.low
+
     def suggest(self, trial: Any, name: str) -> int | float:
         """Have an Optuna trial choose."""
         if self.whole:
@@ -61,6 +66,11 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     def values(self) -> list[Scalar]:
         """All of them."""
         return list(self.of)
+
+    @property
+    def first(self) -> Scalar:
+        """One of them, for checks that need a value."""
+        return self.of[0]
 
     def suggest(self, trial: Any, name: str) -> Scalar:
         """Have an Optuna trial choose."""

@@ -59,10 +59,10 @@ class TestRandomGraphs:
     def test_keras_builds_them_with_the_shapes_dtypes_and_weights_we_say(self, seed: int) -> None:
         import keras
 
+        keras.utils.clear_session()  # once: it collects garbage, which takes longer than building a model
         graphs, grower = grown(seed, GRAPHS)
         self.USED.update(grower.used)
         for graph in graphs:
-            keras.utils.clear_session()
             assert differences(graph) == [], graph.data.decode()
 
     def test_they_use_every_layer(self) -> None:

@@ -10,6 +10,8 @@ import pytest
 from airflow.api_fastapi.core_api.security import get_user
 from starlette.testclient import TestClient
 
+from airlock.governance.evaluations import Measurement, SliceFigures
+from airlock.governance.forms import Field
 from airlock.governance.ledger import verify_ledger
 from airlock.governance.policy import Escalation, GatePolicy, Rework, Stage
 from airlock.governance.signing import public_keys
@@ -281,6 +283,19 @@ class TestTheComparison:
         assert "Parameters that changed" in page
         assert "1 gained, 1 lost, p = 1" in page
 
+    def test_of_a_candidate_lists_its_slices_and_texts_that_flipped(self, governed: Governed, sign_in: SignIn) -> None:
+        maker = Maker(governed.artifacts)
+        measured = Measurement(
+            model="m", dataset=None, split="test", slice="faint", rule="mean < 70", count=3, figures={"accuracy": 0.5}
+        )
+        missed = SliceFigures(measured=measured, misses=["faint: accuracy 0.5000"], verdict="warned")
+        told = {"slices": [missed], "errors": {}, "texts": {"s2": "Dear <b>all</b>"}}
+        now, before = maker.candidate([0, 0, 0, 1], told=told), maker.candidate(told={"errors": {}})
+        page = self.page(governed, sign_in("dora"), now, before)
+        assert "mean &lt; 70" in page
+        assert "faint: accuracy 0.5000" in page
+        assert '<span class="excerpt">Dear &lt;b&gt;all&lt;/b&gt;</span>' in page
+
     def test_of_the_first_candidate_says_that_there_is_no_champion(self, governed: Governed, sign_in: SignIn) -> None:
         page = self.page(governed, sign_in("dora"), Maker(governed.artifacts).candidate())
         assert "Nothing serves digits yet" in page
@@ -311,6 +326,21 @@ class TestThePage:
         assert re.findall(r'name="option" value="([^"]*)"', hers) == POLICY.options
         assert "<form" not in others
         assert "asks for the role data_engineer" in others
+
+    def test_asks_the_policys_questions_and_shows_what_was_answered(self, governed: Governed, sign_in: SignIn) -> None:
+        form = {
+            "risk": Field(title="How <b>bad</b>?", options=["low", "high"]),
+            "why": Field(title="Why?", required=False),
+        }
+        stages = [Stage(roles=["data_engineer"]), Stage(roles=["model_validator"])]
+        request = governed.file(GatePolicy(stages=stages, minimum_age=0.0, form=form))
+        page = sign_in("dora").get(f"/gates/{request.id}").text
+        assert re.findall(r"<option[^>]*>([^<]*)</option>", page) == ["–", "low", "high"]
+        assert '<textarea id="form_why" name="why" rows="2" data-form>' in page
+        assert "How &lt;b&gt;bad&lt;/b&gt;?" in page
+        governed.decide(request, answers={"risk": "high", "why": "<script>"})
+        later = sign_in("vera").get(f"/gates/{request.id}").text
+        assert "<dt>Why?</dt><dd>&lt;script&gt;</dd>" in later
 
     def test_runs_no_script_of_anybody_else(self, governed: Governed, sign_in: SignIn) -> None:
         reply = sign_in("dora").get(f"/gates/{governed.file(POLICY).id}")

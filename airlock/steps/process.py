@@ -41,6 +41,7 @@ class OwnPython:
                 [sys.executable, "-u", "-m", "airlock.steps", *arguments],
                 env=environment | {lifeline.VARIABLE: str(reading)},
                 pass_fds=(reading,),
+                stdin=subprocess.DEVNULL,  # a task's is its line to its supervisor
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

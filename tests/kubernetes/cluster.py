@@ -38,6 +38,10 @@ class TestCluster:
         assert done.returncode == 0 or not check, f"kubectl {' '.join(arguments)}: {done.stderr}"
         return done.stdout
 
+    def answers(self) -> bool:
+        """Whether it is there."""
+        return self.kubeconfig.exists() and self.kubectl("get", "--raw", "/readyz", check=False) == "ok"
+
     def pods(self, **labels: str) -> list[dict[str, Any]]:
         """The pods there are, being deleted or not."""
         chosen = ",".join(f"airlock/{name.replace('_', '-')}={value}" for name, value in labels.items())

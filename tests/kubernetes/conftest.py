@@ -32,13 +32,15 @@ Run = Callable[..., "Future[Any]"]
 def cluster() -> Iterator[TestCluster]:
     """Start a real Kubernetes for the session, unless one runs already, and take it away afterwards."""
     command, kubeconfig = script(), state_folder() / "run" / "admin.kubeconfig"
-    started = not kubeconfig.exists()
+    found = TestCluster(kubeconfig, NAMESPACE)
+    started = not found.answers()
     if started:
+        if kubeconfig.exists():  # of a session that was killed
+            subprocess.run([command, "down"], capture_output=True, timeout=180, check=False)
         done = subprocess.run([command, "up"], capture_output=True, text=True, timeout=300, check=False)
         if done.returncode != 0:
             subprocess.run([command, "down"], capture_output=True, timeout=120, check=False)
             pytest.skip(f"Kubernetes did not start: {(done.stdout + done.stderr)[-1000:]}")
-    found = TestCluster(kubeconfig, NAMESPACE)
     try:
         found.kubectl("create", "namespace", NAMESPACE, check=False)
         _wait_for_service_account(found)

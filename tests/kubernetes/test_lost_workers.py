@@ -2,21 +2,30 @@
 
 import re
 import time
+import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
+from airflow.callbacks.callback_requests import TaskCallbackRequest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.dag_processing.processor import _execute_task_callbacks
 from airflow.sdk.exceptions import AirflowException
 
-from airlock.operators.step import given_up
 from tests.kubernetes.cluster import TestCluster, processes
 from tests.kubernetes.conftest import Task
-from tests.kubernetes.probe import ProbePodOperator
 from tests.kubernetes.worker import work
-from tests.operators.conftest import context
 
 pytestmark = pytest.mark.kubernetes
+DAG_FILE = """
+from airflow.sdk import DAG
+from tests.kubernetes.probe import ProbePodOperator
+with DAG("digits_model"):
+    ProbePodOperator(what="count", value=200, task_id="given-up")
+"""
 LINE = re.compile(r"line (\d{4})")
 
 
@@ -62,13 +71,45 @@ class TestALostWorker:
         self, worker: Callable[..., Any], cluster: TestCluster, tmp_path: Path
     ) -> None:
         killed_in_the_middle(worker, cluster, tmp_path, "given-up")
-        operator = ProbePodOperator(what="count", value=200, task_id="given-up")
-        assert given_up in operator.on_failure_callback, "Airflow's DAG processor calls what is named here."
-        asked = context("given-up")
-        del asked["task_state_store"]
-        given_up({**asked, "task": operator})
+        (tmp_path / "dag.py").write_text(DAG_FILE)
+        give_up(tmp_path / "dag.py", "given-up")
         assert cluster.gone(task="given-up")
         assert processes("/given-up/1.json") == []
+
+
+def give_up(path: Path, task: str) -> None:
+    """Do what the DAG processor does when the scheduler has had no heartbeat of a task's last try."""
+    now = datetime.now(UTC)
+    instance = {
+        "id": uuid.uuid4(),
+        "dag_version_id": uuid.uuid4(),
+        "task_id": task,
+        "dag_id": "digits_model",
+        "run_id": "run",
+        "try_number": 1,
+        "map_index": -1,
+    }
+    run = {
+        "dag_id": "digits_model",
+        "run_id": "run",
+        "run_type": "manual",
+        "state": "running",
+        "consumed_asset_events": [],
+    }
+    run |= {"logical_date": now, "run_after": now, "start_date": now, "conf": {}}
+    run |= dict.fromkeys(("data_interval_start", "data_interval_end", "end_date", "partition_key"))
+    request = TaskCallbackRequest.model_validate(
+        {
+            "filepath": str(path),
+            "bundle_name": "dags",
+            "bundle_version": None,
+            "msg": "no heartbeat",
+            "ti": instance,
+            "task_callback_type": "failed",
+            "context_from_server": {"dag_run": run, "max_tries": 0},
+        }
+    )
+    _execute_task_callbacks(DagBag(str(path)), request, structlog.get_logger())
 
 
 class TestAStoppedTask:

@@ -1,6 +1,7 @@
 """Steps as pods: the profile says where and with what, the result document says how it ended."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from airlock.operators.pods.labels import label, of_task
 from airlock.operators.pods.manifest import CONTAINER_USER, manifest
 from airlock.operators.pods.place import pod_environment
 from airlock.operators.pods.twins import TrainPodOperator
+from airlock.operators.profiles import Profile
 from airlock.steps.contract import RunInfo, Spec
 
 RUN = RunInfo(dag="digits_model", run="manual__2026-01-01T00:00:00+00:00", task="train")
@@ -185,6 +187,15 @@ class TestProfiles:
         with pytest.raises(UserError, match=r"'bad' of .*profiles.*\.json is none") as caught:
             training("local")
         assert named in str(caught.value)
+
+    def test_the_reference_has_every_field_and_its_example_is_one(self, profiles: Callable[[str], None]) -> None:
+        reference = (Path(__file__).parents[2] / "docs" / "compute.md").read_text()
+        named = set(re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (`.*?) \|", reference, re.MULTILINE))))
+        assert set(Profile.__struct_fields__) <= named
+        example = re.search(r"```json\n(.*?)\n```", reference, re.DOTALL)
+        assert example is not None
+        profiles(example[1])
+        assert profile("gpu:4x2").resources["nvidia.com/gpu"] == "4"
 
     def test_a_dag_with_pods_is_parsed_without_the_kubernetes_client(self, home: Path) -> None:
         program = (

@@ -48,6 +48,7 @@ def _history(figure: "Figure", summary: SearchSummary) -> None:
         numbers, [better(values[: end + 1]) for end in range(len(values))], where="post", color=BEST, label="best"
     )
     axes.set(xlabel="trial", ylabel=summary.metric, title="Optimisation history")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend()
 
 
@@ -60,6 +61,7 @@ def _curves(figure: "Figure", summary: SearchSummary) -> None:
         epochs, values = zip(*trial.curve, strict=True)
         axes.plot(epochs, values, color=BEST if best else COLOURS[trial.state], linewidth=2 if best else 1)
         axes.plot(epochs[-1], values[-1], "o" if trial.state == "complete" else "x", color=COLOURS[trial.state])
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set(xlabel="epoch", ylabel=summary.metric, title="Curves: best green, stopped grey ×, failed red ×")
 
 

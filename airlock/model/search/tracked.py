@@ -11,6 +11,8 @@ PARENT = "mlflow.parentRunId"
 PRUNED = "airlock.pruned"
 FAILED = "airlock.failed"
 TRIAL = "airlock.trial"
+LONGEST_TAG = 5000
+"""Characters that MLflow takes."""
 
 
 class TrackedSearch:
@@ -56,5 +58,6 @@ class TrackedSearch:
 
         with self.tracking.errors():
             if tags:
-                self.tracking.client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+                cut = [RunTag(name, value[:LONGEST_TAG]) for name, value in tags.items()]
+                self.tracking.client.log_batch(run_id, tags=cut)
             self.tracking.client.set_terminated(run_id, status)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,12 +17,14 @@ from airlock.launcher.postgres import EmbeddedPostgres
 from airlock.model.registry import Registry
 from airlock.model.search.bench import checkpoints_of
 from airlock.model.search.study import Studies
+from airlock.model.tensors import Split
 from airlock.progress import parse
 from airlock.references import TrackingRun
 from airlock.settings import Settings
 from airlock.steps.contract import Result
 from airlock.stores.artifacts import ArtifactStore
 from airlock.stores.database import open_database
+from tests.model.conftest import builtins, store_tensors
 from tests.model.search.conftest import Relay, worker_spec
 
 pytestmark = pytest.mark.integration
@@ -77,6 +80,35 @@ class TestASearchThatSucceeds:
             assert facts.status == "FINISHED"
             assert facts.tags["mlflow.parentRunId"] == summary.run_id
             assert float(facts.parameters["learning_rate"]) == trial.parameters["learning_rate"]
+
+
+class TestASearchOverNetworksAndDatasets:
+    def test_hands_over_the_best_trials_network_and_tensors(
+        self,
+        work: Step,
+        conclude: Step,
+        inputs: dict[str, Any],
+        artifacts: ArtifactStore,
+        few_digits: dict[str, Split],
+        tmp_path: Path,
+    ) -> None:
+        fewer = few_digits | {"train": Split(*(part[:40] for part in few_digits["train"]))}
+        inputs["parameters"]["epochs"] = 2
+        inputs["tensors"] = {
+            "all": inputs["tensors"]["only"],
+            "fewer": builtins(store_tensors(artifacts, tmp_path / "fewer", fewer)),
+        }
+        inputs["code"]["broken.py"] = builtins(artifacts.put(b"def build(*arguments): raise ValueError('broken')"))
+        vary = {"network": ["network.py", "broken.py"], "data": ["all", "fewer"]}
+        inputs["space"] |= {"sampler": "grid", "vary": vary}
+        assert work(inputs).outputs["ended"] == 4
+        concluded = conclude(inputs)
+        summary = summary_of(artifacts, concluded)
+        assert summary.counts == {"complete": 2, "pruned": 0, "failed": 2}
+        best = next(trial for trial in summary.trials if trial.number == summary.best)
+        assert concluded.outputs["code"] == inputs["code"]["network.py"]
+        assert concluded.outputs["tensors"] == inputs["tensors"][best.parameters["data"]]
+        assert concluded.outputs["parameters"] == inputs["parameters"], "a choice of files is no parameter"
 
 
 class TestTrialsThatFail:

@@ -42,7 +42,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Outputs(msgspec.Struct, frozen=True, kw_only=True):
-    """:param study: name of the study; it is all that the conclusion reads.
+    """:param study: its name.
     :param ended: trials that ended here.
     """
 
@@ -61,7 +61,7 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
     search = read_search(inputs.space, inputs.parameters, inputs.tensors)
     studies = Studies(context.database)
     study = studies.begin(study_name(inputs, context), search.direction)
-    trials = Trials(studies, study, search, context.run.owner)
+    trials = Trials(studies, study, search, _owner(context))
     runs = _runs(inputs, context, trials)
     with noticed() as stopping:
         bench = _bench(inputs, context, stopping)
@@ -71,16 +71,23 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
 
 
 def study_name(inputs: Inputs, context: StepContext) -> str:
-    """Name the study by the run and group of tasks it belongs to, and by everything that decides what is searched."""
-    from airlock.steps.cache import Key, environment
+    """Name the study by the run and group of tasks it belongs to, and by what decides what is searched.
+
+    The environment is no part of it: workers with an accelerator and their conclusion may run in different images.
+    """
+    from airlock.steps.cache import Key
     from airlock.steps.source import source_digest
 
     values = msgspec.to_builtins(inputs)
     del values["experiment"]
-    source, installed = source_digest("search_trials"), environment("search_trials")
-    key = Key(step="search_trials", source=source, inputs=values, environment=installed).digest
+    key = Key(step="search_trials", source=source_digest("search_trials"), inputs=values, environment={}).digest
     group = context.run.task.rpartition(".")[0]
     return "/".join([context.run.dag, context.run.run, *([group] if group else []), key[:12]])
+
+
+def _owner(context: StepContext) -> str:
+    """Name the worker without its try; a profile of several processes is as many workers."""
+    return context.run.owner + (f"#{context.worker.index}" if context.worker.index else "")
 
 
 def _runs(inputs: Inputs, context: StepContext, trials: "Trials") -> "TrackedSearch":

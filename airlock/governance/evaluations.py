@@ -205,8 +205,9 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     @property
     def macro_f1(self) -> float:
-        """Mean of the classes' f1, each class counting the same."""
-        return sum(figures.f1 for figures in self.per_class.values()) / len(self.per_class)
+        """Mean of the f1 of the classes that occur or were answered, each class counting the same."""
+        found = [each.f1 for each in self.per_class.values() if each.support or each.precision_interval]
+        return sum(found) / len(found) if found else 0.0
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):

@@ -328,6 +328,33 @@ class TestRegister:
         assert registry.version_tags(version)["airlock.manifest"] == result.outputs["manifest"]["digest"]
         assert result.links["Manifest"] == result.outputs["manifest"]["digest"]
 
+    def test_writes_a_card_that_the_manifest_the_run_and_the_version_have(
+        self, model_step: Step, registration: dict[str, Any], artifacts: ArtifactStore, mlflow_server: str
+    ) -> None:
+        card = {"intended_use": "Reads digits.", "claims": {"accuracy": 0.0}}
+        result = model_step("register", **registration, card=card)
+        manifest = load(artifacts, result.outputs["manifest"]["digest"], CandidateManifest)
+        assert manifest.card_facts == card
+        assert manifest.card is not None
+        assert manifest.card_text is not None
+        assert result.links["Model card"] == manifest.card.digest
+        text = artifacts.read(manifest.card_text.digest).decode()
+        assert "## Intended use\n\nReads digits." in text
+        assert "**outside the interval**" in text
+        assert b"<h2>Quantitative analyses</h2>" in artifacts.read(manifest.card.digest)
+        from mlflow import MlflowClient
+
+        client = MlflowClient(mlflow_server)
+        version = client.get_model_version("small", result.outputs["version"]["version"])
+        assert version.description.startswith(text[:1000])
+        files = {each.path for each in client.list_artifacts(registration["run"]["run_id"])}
+        assert {"model_card.md", "model_card.html", "evaluation_test.html"} <= files
+
+    def test_facts_for_the_card_that_are_wrong_are_refused(
+        self, model_step: Step, registration: dict[str, Any]
+    ) -> None:
+        assert "intended_use" in failure(model_step("register", **registration, card={"ethics": "x"})).message
+
     def test_a_model_that_its_run_did_not_train_is_refused(
         self, model_step: Step, registration: dict[str, Any], artifacts: ArtifactStore
     ) -> None:

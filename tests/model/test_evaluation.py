@@ -61,6 +61,14 @@ class TestIntervals:
             drawn = np.quantile([figure(at) for at in draws], (0.025, 0.975))
             assert found.intervals[name] == pytest.approx(drawn, abs=0.02), name
 
+    def test_classes_that_a_slice_does_not_have_say_nothing_about_it(self) -> None:
+        from sklearn.metrics import f1_score
+
+        shares, truth = answered(200, 5, seed=2)
+        for kept in (truth == 3, (truth == 1) | (truth == 4)):
+            wanted = f1_score(truth[kept], shares[kept].argmax(axis=1), average="macro")
+            assert measure(shares[kept], truth[kept]).values["macro_f1"] == pytest.approx(wanted, abs=1e-5)
+
     def test_a_class_has_an_interval_of_its_f1(self) -> None:
         shares, truth = answered(200, 3, seed=1)
         found = measure(shares, truth)

@@ -99,7 +99,8 @@ def _figures(
     seen = truth + answered
     f1 = np.divide(2 * hits, seen, out=np.zeros_like(hits), where=seen > 0)
     error = np.abs(sums[2 + 3 * classes :]).sum(axis=0) / count
-    return np.stack([hits.sum(axis=0) / count, f1.mean(axis=0), *(sums[:2] / count), error]), f1
+    macro = f1.sum(axis=0) / (seen > 0).sum(axis=0)  # of the classes that occur, as scikit-learn has it
+    return np.stack([hits.sum(axis=0) / count, macro, *(sums[:2] / count), error]), f1
 
 
 def log_losses(probabilities: "NDArray[np.float32]", truth: "NDArray[np.int64]") -> "NDArray[np.float64]":

@@ -45,14 +45,15 @@ class Restarts:
     """Counts how executions end, and says whether there is another one.
 
     :param compute: profile that the task asks for.
+    :param attempt: Airflow's try number; before the first one nothing was used up, and nobody is asked.
     :param given: Airflow's ``max_tries`` of the task.
     """
 
-    def __init__(self, step: str, state: TaskState, compute: str, given: int) -> None:
+    def __init__(self, step: str, state: TaskState, compute: str, attempt: int, given: int) -> None:
         self.step = step
         self.state = state
         self.asked = compute
-        kept = state.get(RESTARTS)
+        kept = state.get(RESTARTS) if attempt > 1 else None
         used = msgspec.convert(kept, Used) if isinstance(kept, dict) else Used(given=given)
         self.used = used if used.given == given else Used(given=given)
 

@@ -80,7 +80,7 @@ class StepOperator(NamedOutputs, BaseOperator):
         """The step's inputs: the rendered arguments, with files replaced by the artifacts they became."""
         values = {name: getattr(self, name) for name in self.template_fields}
         for name in self.files:
-            if values[name] is not None:
+            if isinstance(values[name], str):  # otherwise an artifact that another task made
                 values[name] = msgspec.to_builtins(self.store_file(Path(values[name])))
         return values
 
@@ -175,7 +175,8 @@ class StepOperator(NamedOutputs, BaseOperator):
         return lookup
 
     def _run(self, context: "Context", spec: Spec, key: Key) -> tuple[Spec, Result]:
-        restarts = Restarts(self.step, TaskState(context), self.compute, context["ti"].max_tries)
+        given = context["ti"].max_tries
+        restarts = Restarts(self.step, TaskState(context), self.compute, spec.run.attempt, given)
         execution = self.left_over(context, key.digest) or self._execution(spec, key, restarts)
         while True:
             ending = self.run_step(context, execution)

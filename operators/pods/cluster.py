@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk.exceptions import AirflowException
+
 from airlock.errors import InfrastructureError, UserError
 from airlock.operators.pods.labels import selector
 
@@ -35,6 +37,7 @@ class Cluster:
     def __init__(self, connection: str, namespace: str) -> None:
         self.connection = connection
         self.namespace = namespace
+        self._configuration: Any = None
 
     @cached_property
     def client(self) -> "ApiClient":
@@ -42,12 +45,14 @@ class Cluster:
         from kubernetes.config import ConfigException
 
         try:
-            return KubernetesHook(conn_id=self.connection).get_conn()
-        except ConfigException as error:
+            made = KubernetesHook(conn_id=self.connection).get_conn()
+        except (ConfigException, AirflowException) as error:
             raise UserError(
                 f"The connection {self.connection!r} leads to no cluster: {error}",
                 hint="Give it a kube config, or run the worker in the cluster.",
             ) from error
+        self._configuration = made.configuration
+        return made
 
     @cached_property
     def core(self) -> "CoreV1Api":
@@ -75,7 +80,7 @@ class Cluster:
         from kubernetes.client import ApiClient
 
         other = Cluster(self.connection, self.namespace)
-        other.client = ApiClient(self.client.configuration)
+        other.client = ApiClient(self._configuration)
         return other
 
     def create(self, document: dict[str, Any]) -> None:

@@ -57,7 +57,8 @@ class PodPlace:
             wanted, document = execution, None
         cluster = cluster_of(wanted.profile)
         show = partial(self._show, wanted.profile.workers > 1)
-        watch = Watch(cluster, wanted, TaskState(context), show, operator.require_wanted)
+        state = TaskState(context)
+        watch = Watch(cluster, wanted, state, show, operator.require_wanted)
         cluster.connect()
         self._running = (cluster, wanted)
         try:
@@ -67,6 +68,7 @@ class PodPlace:
         except (AirflowException, UserError):  # stopped, or refused: on whatever other error the next try goes on
             self._remove(cluster, wanted, wait=False)
             raise
+        state.say(ending.reason)
         self._remove(cluster, wanted, wait=ending.kind != "ended")
         self._running = None
         return ending

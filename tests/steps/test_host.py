@@ -14,6 +14,7 @@ import pytest
 
 from airlock.settings import Settings
 from airlock.steps.contract import RunInfo, Spec, decode_result
+from airlock.steps.lifeline import STOPPED
 from airlock.steps.process import HostedChild, OwnPython, host_answers, start_step
 from airlock.stores.artifacts import ArtifactStore, open_artifacts
 
@@ -111,6 +112,16 @@ class TestWithHost:
         assert next(step.lines()) == "sleeping"
         os.killpg(step.pid, signal.SIGKILL)
         assert step.wait() == -signal.SIGKILL
+
+    def test_a_step_that_is_asked_to_end_does_and_says_so(
+        self, home: Settings, store: ArtifactStore, host: object
+    ) -> None:
+        arguments = order(home, store, "sleeper")
+        step = start_step(home.home, arguments, home.environment())
+        assert next(step.lines()) == "sleeping"
+        os.killpg(step.pid, signal.SIGTERM)
+        assert step.wait() == STOPPED
+        assert store.document(arguments[-1].replace("specs/", "results/")) is None
 
     def test_a_caller_that_goes_away_leaves_no_step_behind(
         self, home: Settings, store: ArtifactStore, host: object

@@ -46,9 +46,10 @@ def cluster() -> Iterator[TestCluster]:
         _wait_for_service_account(found)
         yield found
     finally:
-        found.kubectl("delete", "namespace", NAMESPACE, "--wait=false", check=False)
         if started:
             subprocess.run([command, "down"], capture_output=True, timeout=180, check=False)
+        else:
+            found.kubectl("delete", "namespace", NAMESPACE, check=False)
 
 
 def _wait_for_service_account(cluster: TestCluster) -> None:

@@ -76,7 +76,8 @@ class Chain:
         )
         subject = {"model": trained["model"], "tensors": tensors, "run": trained["run"]}
         evaluated = self.step("evaluate", **subject, classes=classes)
-        accuracy = evaluated.pop("accuracy")
+        accuracy = evaluated["accuracy"]
+        evaluated = {name: evaluated[name] for name in ("evaluation", "picture")}
         registered = self.step(
             "register", use_case=use_case, data=data, **subject, **evaluated, **decided,
             transform_code=transform_code, network_code=network_code, code={"commit": "0" * 40, "dirty": ""},

@@ -16,6 +16,8 @@ def layer_normalization(layer: Layer, inputs: list[Tensor]) -> Made:
 
 def rms_normalization(layer: Layer, inputs: list[Tensor]) -> Made:
     places = axes_of(layer, layer["axis"], inputs[0])
+    if sorted(places) != list(range(inputs[0].rank - len(places), inputs[0].rank)):
+        raise Misfit(f"RMSNormalization scales along the last axes, and its axis is {layer['axis']}")
     return Made(inputs[0].shape, trainable=product(inputs[0].shape[place] for place in places))
 
 

@@ -42,6 +42,8 @@ def convolution(layer: Layer, inputs: list[Tensor]) -> Made:
 
 
 def transposed(layer: Layer, inputs: list[Tensor]) -> Made:
+    if max(layer.sizes("dilation_rate")) > 1:
+        raise Misfit(f"{layer.kind} has a dilation_rate above 1: TensorFlow does not compute that on a CPU")
     *sizes, channels = inputs[0].shape
     filters, strides = layer["filters"], layer.sizes("strides")
     padding = layer.sizes("output_padding") if layer["output_padding"] is not None else (None,) * len(sizes)

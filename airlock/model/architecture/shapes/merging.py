@@ -70,8 +70,8 @@ def group_query_attention(layer: Layer, inputs: list[Tensor]) -> Made:
 
 def _heads_inputs(layer: Layer, inputs: list[Tensor]) -> list[tuple[int, ...]]:
     query, value, key = inputs[0].shape, inputs[1].shape, inputs[-1 if len(inputs) > 2 else 1].shape
-    if len(query) != len(value) or value[:-1] != key[:-1]:
-        raise Misfit(f"{_differ(layer, inputs)}: value and key must agree in steps, and all in the number of axes")
+    if value[0] != key[0]:
+        raise Misfit(f"{_differ(layer, inputs)}: value and key must agree in steps")
     return [query, value, key]
 
 
@@ -87,6 +87,6 @@ RULES = {
     "Dot": Rule(dot, inputs=(2, 2)),
     "Attention": QUERIES,
     "AdditiveAttention": QUERIES,
-    "MultiHeadAttention": Rule(multi_head_attention, reads="…, steps, features", inputs=(2, 3)),
+    "MultiHeadAttention": Rule(multi_head_attention, reads="steps, features", inputs=(2, 3)),
     "GroupQueryAttention": Rule(group_query_attention, reads="steps, features", inputs=(2, 3)),
 }

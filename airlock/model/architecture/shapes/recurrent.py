@@ -57,9 +57,9 @@ def inner_of(layer: Layer, tensor: Tensor) -> Made:
 
 
 RULES = {
-    **dict.fromkeys(GATES, Rule(recurrent, reads="steps, features", integers=True)),
+    **dict.fromkeys(GATES, Rule(recurrent, reads="steps, features")),
     **{f"ConvLSTM{rank}D": Rule(convolution_lstm, reads=spatial(rank, before="steps")) for rank in (1, 2, 3)},
-    "Bidirectional": Rule(bidirectional, reads="steps, features", integers=True),
+    "Bidirectional": Rule(bidirectional, reads="steps, features"),
     "TimeDistributed": Rule(time_distributed, reads="…, steps, features", integers=True),
     "SpectralNormalization": Rule(spectral_normalization),
 }

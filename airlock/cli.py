@@ -4,12 +4,27 @@ import sys
 
 import typer
 
-from airlock.commands import data, gate, history, key, ledger, lineage, model, policy, results, search, stack
+from airlock.commands import (
+    data,
+    gate,
+    history,
+    key,
+    ledger,
+    lineage,
+    model,
+    policy,
+    reproduce,
+    results,
+    run,
+    search,
+    stack,
+)
 from airlock.errors import AirlockError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 stack.register(app)
 lineage.register(app)
+reproduce.register(app)
 results.register(model.app)
 for name, commands in {
     "data": data,
@@ -20,6 +35,7 @@ for name, commands in {
     "search": search,
     "key": key,
     "model": model,
+    "run": run,
 }.items():
     app.add_typer(commands.app, name=name)
 

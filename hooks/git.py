@@ -20,8 +20,12 @@ class GitHook:
         commit = self._git("rev-parse", "HEAD")
         if not commit:
             return {"commit": "", "dirty": ""}
-        difference = self._git("diff", "--no-ext-diff", "HEAD", "--", ".") + self._untracked()
+        difference = self.difference()
         return {"commit": commit.decode().strip(), "dirty": digest_bytes(difference) if difference else ""}
+
+    def difference(self) -> bytes:
+        """Return what is not committed, as a diff, and the digests of files that are not in the repository."""
+        return self._git("diff", "--no-ext-diff", "HEAD", "--", ".") + self._untracked()
 
     def _untracked(self) -> bytes:
         listing = self._git("ls-files", "--others", "--exclude-standard", "--exclude=__pycache__/", "-z")

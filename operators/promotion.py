@@ -11,11 +11,13 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airlock.digests import digest_bytes, short
 from airlock.errors import NotApproved
 from airlock.governance.approval import require_approval
+from airlock.governance.book import Book
 from airlock.governance.manifest import MEDIA_TYPE
 from airlock.hooks.artifacts import ArtifactsHook
 from airlock.hooks.database import DatabaseHook
 from airlock.operators.links import MANIFEST
 from airlock.operators.outputs import NamedOutputs
+from airlock.operators.retraining import is_scheduled
 from airlock.operators.step import rework_of
 from airlock.operators.trigger import QUEUED, run_is_gone, start_run
 from airlock.references import Artifact
@@ -101,6 +103,9 @@ class PromoteOperator(PromiseOperator):
 class ClaimOperator(PromiseOperator):
     """Take the next approved manifest from the promotion queue; the run skips when there is none.
 
+    A run that a timetable started (:func:`~airlock.operators.retraining.retraining`) takes what the gate approved last
+    when nothing waits.
+
     A run that names its manifest (``{"manifest": "sha256:…"}`` in its configuration) works on that one instead,
     which must be approved just the same.
 
@@ -114,9 +119,7 @@ class ClaimOperator(PromiseOperator):
     def execute(self, context: "Context") -> dict[str, Any]:
         """Claim a manifest and verify its approval."""
         ti = context["ti"]
-        artifact, record = self._reworked(context) or self.approved(
-            self._named(context) or self._claimed(ti.dag_id, ti.run_id)
-        )
+        artifact, record = self._reworked(context) or self.approved(self._named(context) or self._claimed(context))
         line = f"Working on manifest {short(artifact.digest)}, approved by record {record.seq}.{asked_for(context)}"
         self.log.info("%s", line)
         ti.xcom_push(key="summary", value={"headline": line, "cached": False})
@@ -145,9 +148,12 @@ class ClaimOperator(PromiseOperator):
             return found
         return None
 
-    def _claimed(self, dag: str, run: str) -> str:
+    def _claimed(self, context: "Context") -> str:
+        dag, run = context["ti"].dag_id, context["ti"].run_id
         self._give_back()
         item = self.items.claim(self.promotion_queue, dag, run)
+        if item is None and is_scheduled(context) and (newest := self._newest()):
+            return newest
         if item is None:
             raise AirflowSkipException(f"Nothing waits in the promotion queue {self.promotion_queue}.")
         # Airflow may wake this DAG once for several asset events: whoever is left in the queue gets a run of its own.
@@ -157,6 +163,16 @@ class ClaimOperator(PromiseOperator):
             why = f"More than one manifest waited in {self.promotion_queue}."
             start_run(dag, f"{QUEUED}{left[0].id}__{by}", {}, why)
         return item.manifest
+
+    def _newest(self) -> str:
+        """What this gate approved last: retraining works on it again."""
+        closings = Book.open(Ledger(DatabaseHook().get_conn()), settings().public_keys).closings.values()
+        mine = [
+            (record.seq, closing.manifest)
+            for closing, record in closings
+            if (closing.use_case, closing.gate, closing.verdict) == (self.use_case, self.gate, "approved")
+        ]
+        return max(mine)[1] if mine else ""
 
     def _give_back(self) -> None:
         """Let items wait again whose runs were deleted."""

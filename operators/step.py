@@ -16,6 +16,7 @@ from airlock.errors import AirlockError
 from airlock.hooks.sealed import resolved_settings
 from airlock.lineage.edges import record
 from airlock.operators.execution import Ending, Execution
+from airlock.operators.forking import forked
 from airlock.operators.openlineage import emit
 from airlock.operators.outputs import NamedOutputs
 from airlock.operators.results import result_of
@@ -26,6 +27,7 @@ from airlock.references import Artifact
 from airlock.settings import settings
 from airlock.steps.cache import Key, Lookup, StepCache, key_of
 from airlock.steps.contract import Result, RunInfo, Spec
+from airlock.steps.records import keep_record
 from airlock.stores.artifacts import ArtifactStore
 from airlock.stores.layers import open_layers
 from airlock.stores.verification import Verifier
@@ -147,17 +149,19 @@ class StepOperator(NamedOutputs, BaseOperator):
 
     def _result(self, context: "Context") -> tuple[Spec, Result, bool]:
         run = run_info(context)
-        spec = Spec(step=self.step, inputs=self.inputs, run=run, result=f"results/{run.path}.json")
+        spec = Spec(step=self.step, inputs=forked(self.inputs, context), run=run, result=f"results/{run.path}.json")
         lookup = self._look_up(context, spec)
         if lookup and lookup.result:
             if run.attempt > 1:
                 self.abandoned(context)  # a pod of an earlier try: somebody else was faster
             record(settings(), run.path, self.step, spec.inputs, lookup.result.outputs)
+            keep_record(self.artifacts, spec, lookup.key, lookup.result)
             return spec, lookup.result, True
         key = lookup.key if lookup else key_of(spec)
         spec, result = self._run(context, spec, key)
         if result.status == "succeeded":
             self.step_cache.record(spec, key, result)
+            keep_record(self.artifacts, spec, key, result)
         return spec, result, False
 
     def _look_up(self, context: "Context", spec: Spec) -> Lookup | None:

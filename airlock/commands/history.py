@@ -74,9 +74,8 @@ def _print_asked(asked: Asked) -> None:
 
 def _print_act(record: Record) -> None:
     where = record.body.get("target") or record.body.get("queue") or ""
-    plain.print(
-        f"  reported, not signed: {record.kind} to {where} in ledger record {record.seq}, {when(record.created)}"
-    )
+    what = f"champion kept: {record.body['reason']}" if record.kind == "kept" else f"{record.kind} to {where}"
+    plain.print(f"  reported, not signed: {what} in ledger record {record.seq}, {when(record.created)}")
 
 
 def _content(about: AnyManifest) -> str:

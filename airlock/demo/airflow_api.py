@@ -31,6 +31,10 @@ class AirflowApi:
         body = {"logical_date": None, "conf": conf or {}}
         return str(self._json("POST", f"/dags/{dag}/dagRuns", json=body)["dag_run_id"])
 
+    def run(self, dag: str, run: str) -> dict[str, Any]:
+        """One run."""
+        return self._json("GET", f"/dags/{dag}/dagRuns/{run}")
+
     def runs(self, dag: str, after: str) -> list[dict[str, Any]]:
         """Runs of a DAG that were queued after an ISO time, oldest first."""
         query = {"run_after_gte": after, "order_by": "run_after", "limit": "50"}

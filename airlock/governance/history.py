@@ -67,7 +67,7 @@ class History(Book):
     def add(self, record: Record) -> None:
         """Take in the next record, which is verified."""
         super().add(record)
-        if record.kind in ("promotion", "deployment", "rollback"):
+        if record.kind in ("promotion", "deployment", "rollback", "kept"):
             self.acts.append(record)
 
     def served(self, store: ArtifactStore, at: float, use_case: str = "") -> list[Served]:

@@ -85,6 +85,9 @@ class CandidateManifest(Manifest, frozen=True, tag="candidate"):
     :param data: digest of the data manifest.
     :param code: ``commit`` and ``dirty`` digest of the code repository.
     :param environment: versions of Python and of the packages that trained it.
+    :param difference: what was not committed; ``environment_lock`` every package there was, with its version.
+    :param sources: digest of each step's own code; ``parents`` what the training began with.
+    :param search: what was tried for the parameters, ``search_report`` the same as a page.
     :param report: the evaluation as a page; it shows test samples. Candidates from before there was one have none.
     :param card: the model card as a page, ``card_text`` the same as Markdown, ``card_facts`` what the use case says.
     """
@@ -112,6 +115,12 @@ class CandidateManifest(Manifest, frozen=True, tag="candidate"):
     card_text: Artifact | None = None
     card_facts: dict[str, Any] = {}
     transform_parameters: dict[str, Any] = {}
+    search: Artifact | None = None
+    search_report: Artifact | None = None
+    difference: Artifact | None = None
+    environment_lock: Artifact | None = None
+    sources: dict[str, str] = {}
+    parents: list[str] = []
 
 
 class ReleaseManifest(Manifest, frozen=True, tag="release"):

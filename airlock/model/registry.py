@@ -10,7 +10,7 @@ import msgspec
 
 from airlock.errors import InfrastructureError, IntegrityError, UserError
 from airlock.governance.manifest import CandidateManifest, load
-from airlock.model.names import LOGGED_MODEL, MANIFEST, MODEL
+from airlock.model.names import LOGGED_MODEL, MANIFEST, MODEL, TASK
 from airlock.references import Artifact, ModelVersion, TrackingRun
 from airlock.stores.artifacts import ArtifactStore
 
@@ -56,6 +56,23 @@ class Registry:
         """Set tags of a run."""
         for key, value in tags.items():
             self._call("POST", "runs/set-tag", {"run_id": run.run_id, "key": key, "value": value})
+
+    def end_runs(self, experiment: str, task: str) -> int:
+        """Mark the runs of a task that seem to be running as killed; return how many there were.
+
+        :param experiment: name of the experiment.
+        :param task: as the tag ``airlock.task`` names it.
+        """
+        try:
+            found = self._call("GET", "experiments/get-by-name", {"experiment_name": experiment})
+        except IntegrityError:
+            return 0
+        where = f"attributes.status = 'RUNNING' and tags.`{TASK}` = '{task}'"
+        query = {"experiment_ids": [found["experiment"]["experiment_id"]], "filter": where}
+        runs = self._call("POST", "runs/search", query).get("runs", [])
+        for run in runs:
+            self._call("POST", "runs/update", {"run_id": run["info"]["run_id"], "status": "KILLED"})
+        return len(runs)
 
     def create_version(self, name: str, run: TrackingRun, model: str) -> ModelVersion:
         """Make a version of the model that a run logged, or return one that was begun and got no manifest.

@@ -1,7 +1,8 @@
 """A transform's result on disk: ``{train,validation,test}_{x,y,ids}.npy``, and ``origin.json``.
 
 x: ``uint8``, ``int32`` or ``float32 [N, …]``, pictures as ``uint8 [N, height, width, channels]``; y: ``int64 [N]``,
-the class's place in the manifest; ids: ``S64 [N]``, the sample ids. Plain ``.npy`` files need no library of ours to be read, and open without being copied.
+the class's place in the manifest; ids: ``S64 [N]``, the sample ids. Plain ``.npy`` files need no library of ours to be
+read, and open without being copied.
 """
 
 from pathlib import Path

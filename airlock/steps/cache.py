@@ -50,6 +50,14 @@ def environment(step: str) -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in declared}
 
 
+def installed() -> str:
+    """Return every package there is, ``name==version`` a line: the environment to make again."""
+    from importlib.metadata import distributions
+
+    found = {f"{each.name.lower()}=={each.version}" for each in distributions() if each.name}
+    return "\n".join([f"# python {platform.python_version()}", *sorted(found)]) + "\n"
+
+
 def key_of(spec: Spec) -> Key:
     """Return the cache key of a spec: the run that asks is no part of it."""
     return Key(step=spec.step, source=source_digest(spec.step), inputs=spec.inputs, environment=environment(spec.step))

@@ -23,6 +23,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     :param data: the approved data manifest.
     :param report: the evaluation as a page.
     :param card: what the use case says for the model card, :class:`airlock.model.card.CardFacts`.
+    :param search: :class:`airlock.governance.searches.SearchSummary` as JSON, ``search_report`` the same as a page.
     :param code: state of the code repository: commit, and digest of what is not committed.
     """
 
@@ -39,6 +40,9 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     seed: int = 0
     report: Artifact | None = None
     card: dict[str, Any] = {}
+    search: Artifact | None = None
+    search_report: Artifact | None = None
+    difference: Artifact | None = None
     code: dict[str, str] = {}
 
 
@@ -117,6 +121,8 @@ def _candidate(
 ) -> "CandidateManifest":
     from airlock.governance.manifest import CandidateManifest, DataManifest, load
     from airlock.model.names import ENVIRONMENT as TRAINED_WITH
+    from airlock.model.names import LOCK, PARENT
+    from airlock.steps.source import source_digest
 
     data = load(context.artifacts, inputs.data.digest, DataManifest)
     if list(evaluation.per_class) != data.classes:
@@ -135,9 +141,29 @@ def _candidate(
             "version": version,
             "metrics": {"accuracy": evaluation.accuracy, "macro_f1": evaluation.macro_f1},
             "environment": msgspec.json.decode(facts.tags[TRAINED_WITH], type=dict[str, str]),
+            "environment_lock": _stored(facts.tags, LOCK, context),
             "card_facts": inputs.card,
+            "transform_parameters": _transform_parameters(inputs, context),
+            "sources": {step: source_digest(step) for step in ("transform", "train", "evaluate", "register")},
+            "parents": [facts.tags[PARENT]] if PARENT in facts.tags else [],
         }
     )
+
+
+def _stored(tags: dict[str, str], name: str, context: StepContext) -> Artifact | None:
+    """An artifact that a run's tag names by digest."""
+    digest = tags.get(name)
+    return (
+        Artifact(digest=digest, size=len(context.artifacts.read(digest)), media_type="text/plain") if digest else None
+    )
+
+
+def _transform_parameters(inputs: Inputs, context: StepContext) -> dict[str, Any]:
+    from airlock.model.tensors import stored_origin
+
+    if "origin.json" not in context.artifacts.listing(inputs.tensors):
+        return {}
+    return stored_origin(context.artifacts, inputs.tensors).parameters
 
 
 def _tags(candidate: "CandidateManifest") -> dict[str, str]:

@@ -10,6 +10,8 @@ from airlock.steps.context import StepContext
 
 if TYPE_CHECKING:
     from airlock.model.curves import Curves
+    from airlock.model.network import Network
+    from airlock.model.tensors import Split
     from airlock.model.tracking import TrackedRun
     from airlock.model.training import Schedule, Trained, Training
 
@@ -43,11 +45,13 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Outputs(msgspec.Struct, frozen=True, kw_only=True):
     """:param model: the epoch with the lowest validation loss, as ``.keras``, not compiled.
     :param epochs: epochs trained.
+    :param parameters: what it was trained with.
     """
 
     model: Artifact
     run: TrackingRun
     epochs: int
+    parameters: dict[str, Any]
 
 
 def run(inputs: Inputs, context: StepContext) -> Outputs:
@@ -70,7 +74,8 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
     context.link("MLflow run", tracked.url)
     with noticed() as stopping, tracked.ending(), Curves(tracked) as curves:
         tracked.parameters(inputs.parameters | {"seed": inputs.seed})
-        training = _training(inputs, context, schedule, curves, train.x.shape[1:], stopping)
+        network = _network(inputs, context, train)
+        training = _training(inputs, context, schedule, curves, network, stopping)
         trained = training.run(train, validation)
         curves.close(trained.history)
         model = _store(trained, context, tracked, validation)
@@ -78,7 +83,14 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
     best = trained.history[trained.best_epoch - 1]
     context.metric("validation_accuracy", best["val_accuracy"])
     context.metric("validation_loss", best["val_loss"])
-    return Outputs(model=model, run=tracked.reference, epochs=trained.epochs)
+    return Outputs(model=model, run=tracked.reference, epochs=trained.epochs, parameters=inputs.parameters)
+
+
+def _network(inputs: Inputs, context: StepContext, train: "Split") -> "Network":
+    from airlock.model.network import Network
+
+    path = context.fetch(inputs.code, "network.py")
+    return Network(path, train.x.shape[1:], len(inputs.classes), inputs.parameters, str(train.x.dtype))
 
 
 def _training(
@@ -86,10 +98,9 @@ def _training(
     context: StepContext,
     schedule: "Schedule",
     curves: "Curves",
-    shape: tuple[int, ...],
+    network: "Network",
     stopping: Callable[[], bool],
 ) -> "Training":
-    from airlock.model.network import Network
     from airlock.model.storage import load_model
     from airlock.model.training import CheckpointStore, Training
 
@@ -98,7 +109,7 @@ def _training(
         context.progress(epoch, schedule.epochs, "epoch", **metrics)
 
     return Training(
-        network=Network(context.fetch(inputs.code, "network.py"), shape, len(inputs.classes), inputs.parameters),
+        network=network,
         schedule=schedule,
         seed=inputs.seed,
         checkpoints=CheckpointStore(context.artifacts, _key(inputs)),
@@ -133,23 +144,19 @@ def _key(inputs: Inputs) -> str:
 
 
 def _chain(inputs: Inputs, context: StepContext) -> str:
-    return f"{_task(context)}/{_key(inputs)[:12]}"
-
-
-def _task(context: StepContext) -> str:
-    run = context.run
-    return f"{run.dag}/{run.run}/{run.task}" + (f".{run.map_index}" if run.map_index >= 0 else "")
+    return f"{context.run.owner}/{_key(inputs)[:12]}"
 
 
 def _tags(inputs: Inputs, context: StepContext) -> dict[str, str]:
     from airlock.model import names
-    from airlock.steps.cache import environment
+    from airlock.steps.cache import environment, installed
 
     parent = {names.PARENT: f"{inputs.warm_start} {inputs.parent.digest}"} if inputs.parent else {}
     return parent | {
         names.ENVIRONMENT: msgspec.json.encode(environment("train")).decode(),
         names.NETWORK: inputs.code.digest,
+        names.LOCK: context.artifacts.put(installed().encode(), "text/plain").digest,
         names.SEED: str(inputs.seed),
         names.TENSORS: inputs.tensors.digest,
-        "airlock.task": _task(context),
+        names.TASK: context.run.owner,
     }

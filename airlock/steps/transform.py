@@ -57,13 +57,14 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
     key = _key(inputs, manifest)
     known = registry.find(key)
     context.metric("reused", known is not None)
-    tensors = known or registry.add(key, _transform(inputs, manifest, context))
+    tensors = known or registry.add(key, make_tensors(inputs, manifest, context))
     shape = stored_origin(context.artifacts, tensors).shape
     counts = {name: count for name, count in manifest.counts.items() if name != "test"}
     return Outputs(tensors=tensors, shape=list(shape), counts=counts)
 
 
-def _transform(inputs: Inputs, manifest: "DataManifest", context: StepContext) -> Artifact:
+def make_tensors(inputs: Inputs, manifest: "DataManifest", context: StepContext) -> Artifact:
+    """Transform, whether or not it was done before."""
     from airlock.model.preprocessing import Preprocessor
     from airlock.model.tensors import Origin, save_origin, save_split
     from airlock.model.transformation import transform_samples
@@ -92,7 +93,7 @@ def _key(inputs: Inputs, manifest: "DataManifest") -> str:
     from airlock.steps.cache import environment
     from airlock.steps.source import source_digest
 
-    decides = {"dataset": manifest.dataset.digest, "labels": manifest.labels.digest, "split": manifest.split.digest}
+    decides: dict[str, Any] = {name: getattr(manifest, name).digest for name in ("dataset", "labels", "split")}
     decides |= {"classes": manifest.classes, "code": inputs.code.digest, "parameters": inputs.parameters}
     decides |= {"source": source_digest("transform"), "environment": environment("transform")}
     return digest_document(decides).removeprefix("sha256:")

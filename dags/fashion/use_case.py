@@ -58,6 +58,15 @@ NETWORK = str(FOLDER / "network.py")
 PARAMETERS = {"epochs": 30, "batch_size": 32, "learning_rate": 0.001}
 SEED = 7
 
+# What is tried before: as many combinations, of which the best one goes on after a few epochs
+SEARCH: dict[str, Any] = {
+    "trials": 3,
+    "seed": 7,
+    "vary": {"learning_rate": {"low": 5e-4, "high": 3e-3, "log": True}},
+    "keep": ["top: 1 by val_loss at 2"],
+}
+RETRAIN = ""  # when, beside new data, as a cron expression: "0 3 * * 0" for Sunday nights
+
 # Where the model is measured apart, and what it should reach there
 SLICES: list[dict[str, Any]] = [
     {"name": "all", "min_accuracy": 0.78, "severity": "warning"},

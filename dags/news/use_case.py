@@ -45,8 +45,44 @@ QUESTION: dict[str, Any] = {
 RULE = {"consensus": "majority", "sources": "fallback"}
 POLL = 5.0  # seconds between two looks at how far people are
 
+# Model: on PyTorch
+TRANSFORM = str(FOLDER / "transform.py")
+NETWORK = str(FOLDER / "network.yaml")
+PARAMETERS = {"epochs": 30, "batch_size": 32, "learning_rate": 0.001, "patience": 5, "backend": "torch"}
+SEED = 7
+
+# What is tried before: as many combinations, of which the best one goes on after a few epochs
+SEARCH: dict[str, Any] = {
+    "trials": 3,
+    "seed": 7,
+    "vary": {"learning_rate": {"low": 5e-4, "high": 5e-3, "log": True}, "dropout": [0.3, 0.5]},
+    "keep": ["top: 1 by val_loss at 3"],
+}
+RETRAIN = ""  # when, beside new data, as a cron expression: "0 3 * * 0" for Sunday nights
+
+# Where the model is measured apart, and what it should reach there
+SLICES: list[dict[str, Any]] = [
+    {"name": "all", "min_accuracy": 0.96, "severity": "warning"},
+    {"name": "against the champion", "max_points_lost": 2.0, "severity": "warning"},
+    {"name": "business or politics", "where": "label in ['business', 'politics']", "severity": "warning"},
+]
+
+# What only people know of the model: its card
+CARD: dict[str, Any] = {
+    "summary": "Says which of five sections of a newspaper an article belongs to.",
+    "intended_use": "Sorts English news articles of at least 500 characters into business, entertainment, politics, "
+    "sport and tech.",
+    "users": "People who try out Airlock with text.",
+    "out_of_scope": "Other languages, other sections, anything about a person rather than an article.",
+    "factors": "The time: the articles are of 2004 and 2005. Business and politics share their words.",
+    "ethics": "Articles name people; the model counts words and keeps no text.",
+    "caveats": "An article of no section is answered with one of the five.",
+    "licence": "Data: BBC, for research (Greene and Cunningham 2006).",
+}
+
 # Who decides: adopted with `airlock policy adopt`
 GATES = policies(FOLDER / "gates.json")
 
 # What wakes the next pipeline
 APPROVED_DATA = Asset("news/approved-data")
+APPROVED_MODEL = Asset("news/approved-model")

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from airlock.model.card import read_facts
 from airlock.operators.compute import by_compute
 from airlock.operators.links import MANIFEST, MLFLOW_RUN, MODEL_CARD
@@ -18,8 +20,10 @@ class RegisterStep(StepOperator):
 
     :param data: the approved data manifest.
     :param transform_code: path of the use case's ``transform.py``.
-    :param network_code: path of the use case's ``network.py`` or architecture, as for training.
+    :param network_code: path of the use case's ``network.py`` or architecture, or the one that a search
+        chose, as for training.
     :param report: the evaluation as a page.
+    :param search: what a search says of itself, ``search_report`` as a page; empty when there was none.
     :param card: :class:`airlock.model.card.CardFacts` as plain data, for the model card.
     """
 
@@ -39,6 +43,8 @@ class RegisterStep(StepOperator):
         "seed",
         "report",
         "card",
+        "search",
+        "search_report",
     )
     operator_extra_links = (MLFLOW_RUN, MANIFEST, MODEL_CARD)
 
@@ -53,11 +59,13 @@ class RegisterStep(StepOperator):
         evaluation: Any,
         picture: Any,
         transform_code: str,
-        network_code: str,
-        parameters: dict[str, Any],
+        network_code: Any,
+        parameters: Any,
         seed: int = 0,
         report: Any = None,
         card: dict[str, Any] | None = None,
+        search: Any = None,
+        search_report: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -75,6 +83,8 @@ class RegisterStep(StepOperator):
         self.seed = seed
         self.report = report
         self.card = card or {}
+        self.search = search
+        self.search_report = search_report
 
     def store_file(self, path: Path) -> Artifact:
         """Store a file; an architecture with all it extends."""
@@ -85,7 +95,10 @@ class RegisterStep(StepOperator):
         """The arguments, and which state of the code repository they come from."""
         from airlock.hooks.git import GitHook
 
-        return super().inputs | {"code": GitHook(self.network_code).describe()}
+        repository = GitHook(self.transform_code)
+        difference = repository.difference()
+        stored = msgspec.to_builtins(self.artifacts.put(difference, "text/x-diff")) if difference else None
+        return super().inputs | {"code": repository.describe(), "difference": stored}
 
 
 class RegisterOperator(SubprocessPlace, RegisterStep):

@@ -140,7 +140,7 @@ def search(*, group_id: str = "search", compute: str = "local", cache: bool = Tr
     beside = "cpu" if profile(compute).place == "pod" else "local"
     with TaskGroup(group_id):
         found: Any = conclude_search(
-            task_id="conclude", trigger_rule="all_done", compute=beside, cache=cache, **arguments
+            task_id="conclude", trigger_rule="all_done_min_one_success", compute=beside, cache=cache, **arguments
         )
         for number in range(1, asked.workers + 1):
             worker: Any = search_trials(task_id=f"worker_{number}", compute=compute, cache=cache, **arguments)

@@ -2,17 +2,21 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from airlock.errors import AirlockError
 from airlock.hooks.sealed import resolved_settings
 from airlock.operators.compute import by_compute
 from airlock.operators.links import MLFLOW_RUN
 from airlock.operators.model.architecture import check_network, store_network
 from airlock.operators.processes import SubprocessPlace
-from airlock.operators.step import StepOperator
+from airlock.operators.step import StepOperator, run_info
 from airlock.references import Artifact
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 
 class TrainStep(StepOperator):
@@ -49,9 +53,9 @@ class TrainStep(StepOperator):
         self,
         *,
         tensors: Any,
-        code: str,
+        code: Any,
         classes: Any,
-        parameters: dict[str, Any],
+        parameters: Any,
         experiment: str,
         seed: int = 0,
         warm_start: str = "",
@@ -79,6 +83,18 @@ class TrainStep(StepOperator):
 
         parent = Registry(resolved_settings().tracking).model(self.warm_start, self.artifacts)
         return values | ({"parent": msgspec.to_builtins(parent)} if parent else {})
+
+    def abandoned(self, context: "Context") -> None:
+        """End the MLflow run too: nobody is going on with it."""
+        super().abandoned(context)
+        from airlock.model.registry import Registry
+
+        try:
+            ended = Registry(resolved_settings().tracking).end_runs(self.experiment, run_info(context).owner)
+        except AirlockError as error:
+            self.log.warning("Could not end the MLflow run: %s", error)
+        else:
+            self.log.info("Marked %s MLflow runs as killed.", ended)
 
     def store_file(self, path: Path) -> Artifact:
         """Store a file; an architecture with all it extends."""

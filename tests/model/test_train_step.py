@@ -122,6 +122,13 @@ class TestATrainingThatIsKilled:
         assert uninterrupted.outputs["model"] == retried.outputs["model"], "resuming changes nothing"
         assert run_of(uninterrupted) != run_of(retried)
 
+    def test_and_never_tried_again_leaves_no_run_that_seems_to_be_running(
+        self, killed: Spec, registry: Registry
+    ) -> None:
+        assert registry.end_runs("digits", killed.run.owner) == 1
+        assert registry.end_runs("digits", killed.run.owner) == 0
+        assert registry.end_runs("no such experiment", killed.run.owner) == 0
+
 
 class TestATrainingThatCannotSucceed:
     def test_a_loss_that_is_no_number_fails_the_run_and_names_the_knob(

@@ -18,7 +18,8 @@ OPERATORS = [
     if issubclass(operator, SubprocessPlace) and operator is not SubprocessPlace
 ]
 BY_OPERATOR_ALONE = {
-    "register": {"code"},
+    "register": {"code", "difference"},
+    "train": {"parent"},
     "ingest": {"fingerprint"},
     "split": {"previous"},
     "choose_batch": {"champion"},

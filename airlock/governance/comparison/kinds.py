@@ -56,6 +56,7 @@ def candidate(
     earlier = before.metrics | old.figures | {"model_bytes": before.model.size} if before and old else {}
     links = [Link(title="Confusion matrix", artifact=now.picture), Link(title="Evaluation", artifact=now.evaluation)]
     links += [Link(title="Evaluation report", artifact=now.report)] if now.report else []
+    links += [Link(title="Search report", artifact=now.search_report)] if now.search_report else []
     links += [Link(title="Model card", artifact=now.card)] if now.card else []
     return msgspec.structs.replace(
         base,

@@ -76,7 +76,7 @@ def context(
     return {
         "ti": ti,
         "task_instance": ti,
-        "dag_run": SimpleNamespace(conf=conf or {}),
+        "dag_run": SimpleNamespace(conf=conf or {}, run_type="manual"),
         "task_state_store": FakeStateStore() if state is None else state,
     }
 

@@ -33,7 +33,7 @@ class TestTheGroup:
         assert dag.task_ids == ["search.conclude", "search.worker_1", "search.worker_2", "search.worker_3"]
         assert found.task_id == "search.conclude"
         assert found.upstream_task_ids == {"search.worker_1", "search.worker_2", "search.worker_3"}
-        assert found.trigger_rule == "all_done", "nothing of a search is left running, however its workers ended"
+        assert found.trigger_rule == "all_done_min_one_success", "nothing is left running, however the workers ended"
 
     def test_that_is_not_valid_fails_while_its_dag_is_parsed(self, tmp_path: Path) -> None:
         bad = SPACE | {"vary": {"units": {"low": 9, "high": 8}}, "sampler": "magic"}

@@ -38,6 +38,8 @@ def _png(plot: "Callable[[Figure, SearchSummary], None]", summary: SearchSummary
 
 def _history(figure: "Figure", summary: SearchSummary) -> None:
     """Each complete trial's value, and the best one so far."""
+    from matplotlib.ticker import MaxNLocator
+
     axes = figure.subplots()
     complete = [trial for trial in summary.trials if trial.value is not None]
     values = [trial.value for trial in complete if trial.value is not None]
@@ -48,11 +50,13 @@ def _history(figure: "Figure", summary: SearchSummary) -> None:
         numbers, [better(values[: end + 1]) for end in range(len(values))], where="post", color=BEST, label="best"
     )
     axes.set(xlabel="trial", ylabel=summary.metric, title="Optimisation history")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend()
 
 
 def _curves(figure: "Figure", summary: SearchSummary) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     axes = figure.subplots()
     for trial in sorted(summary.trials, key=lambda trial: trial.number == summary.best):
         if not trial.curve:
@@ -61,7 +65,7 @@ def _curves(figure: "Figure", summary: SearchSummary) -> None:
         epochs, values = zip(*trial.curve, strict=True)
         axes.plot(epochs, values, color=BEST if best else COLOURS[trial.state], linewidth=2 if best else 1)
         axes.plot(epochs[-1], values[-1], "o" if trial.state == "complete" else "x", color=COLOURS[trial.state])
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel=summary.metric, title="Curves: best green, stopped grey ×, failed red ×")
 
 

@@ -24,6 +24,22 @@ NUMBERS = itertools.count(1)
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airlock-test-airflow-"))
 
 
+SHARED = ("integration", "kubernetes", "labeling")
+"""Folders whose tests share a stack, a cluster, a Label Studio: each takes a minute or two to start."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what shares a service in one worker, and begin with what takes longest."""
+    for item in items:
+        room = item.path.relative_to(Path(__file__).parent).parts[0]
+        own = room not in SHARED or "labelled" in item.path.name  # that one has stacks of its own
+        item.add_marker(pytest.mark.xdist_group(item.path.stem if own else room))
+    items.sort(key=lambda item: ORDER.get(item.path.parent.name, len(ORDER)))
+
+
+ORDER = {"integration": 0, "kubernetes": 1, "model": 2, "labeling": 3}
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -99,7 +99,7 @@ def require_probabilities(model: Any, x: Any) -> None:
 
     :raises UserError: its outputs are negative or do not add up to 1.
     """
-    outputs = model.predict_on_batch(x)
+    outputs = load_keras().ops.convert_to_numpy(model(x, training=False))  # ``predict`` would trace a graph for it
     if (outputs < 0).any() or (abs(outputs.sum(axis=1) - 1) > 1e-3).any():
         raise UserError(
             "The model's outputs are no probabilities.", hint="End with Dense(classes, activation='softmax')."

@@ -41,13 +41,20 @@ class Lookup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def environment(step: str) -> dict[str, str]:
-    """Return the versions of Python and of the packages a step declares in ``ENVIRONMENT``."""
+    """Return the versions of Python and of the packages a step declares in ``ENVIRONMENT``; ``none`` of one that is not
+    installed."""
     declared = load_step(step).ENVIRONMENT
     if not declared:
         return {"python": platform.python_version()}
-    from importlib.metadata import version  # 20 ms that a step without packages does not pay
+    from importlib.metadata import PackageNotFoundError, version  # 20 ms that a step without packages does not pay
 
-    return {"python": platform.python_version()} | {name: version(name) for name in declared}
+    found = {"python": platform.python_version()}
+    for name in declared:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "none"
+    return found
 
 
 def installed() -> str:

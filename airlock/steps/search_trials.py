@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airlock.model.search.tracked import TrackedSearch
     from airlock.model.search.trials import Trials
 
-ENVIRONMENT = ("keras", "mlflow", "numpy", "optuna", "tensorflow")
+ENVIRONMENT = ("keras", "mlflow", "numpy", "optuna", "tensorflow", "torch")
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

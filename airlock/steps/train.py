@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from airlock.model.tracking import TrackedRun
     from airlock.model.training import Schedule, Trained, Training
 
-ENVIRONMENT = ("keras", "mlflow", "numpy", "tensorflow")
+ENVIRONMENT = ("keras", "mlflow", "numpy", "tensorflow", "torch")
 KERAS = "application/vnd.keras"
 DECIDES_NOTHING = ("experiment", "checkpoint_seconds", "warm_start")
 

@@ -29,15 +29,15 @@ CHECKS: list[dict[str, Any]] = [
 # Model
 TRANSFORM = str(FOLDER / "transform.py")
 NETWORK = str(FOLDER / "network.yaml")
-PARAMETERS = {"epochs": 30, "batch_size": 32, "learning_rate": 0.001}
+PARAMETERS = {"epochs": 30, "batch_size": 32, "learning_rate": 0.001, "patience": 10}
 SEED = 7
 
 # What is tried before: as many combinations, of which the best one goes on after a few epochs
 SEARCH: dict[str, Any] = {
-    "trials": 4,
+    "trials": 3,
     "seed": 7,
     "vary": {"learning_rate": {"low": 5e-4, "high": 4e-3, "log": True}, "dropout": [0.2, 0.3, 0.4]},
-    "keep": ["top: 1 by val_loss at 4"],
+    "keep": ["top: 1 by val_loss at 3"],
 }
 RETRAIN = ""  # when, beside new data, as a cron expression: "0 3 * * 0" for Sunday nights
 

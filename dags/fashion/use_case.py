@@ -55,7 +55,7 @@ POLL = 5.0  # seconds between two looks at how far people are
 # Model
 TRANSFORM = str(FOLDER / "transform.py")
 NETWORK = str(FOLDER / "network.py")
-PARAMETERS = {"epochs": 30, "batch_size": 32, "learning_rate": 0.001}
+PARAMETERS = {"epochs": 30, "batch_size": 32, "learning_rate": 0.001, "patience": 5}
 SEED = 7
 
 # What is tried before: as many combinations, of which the best one goes on after a few epochs

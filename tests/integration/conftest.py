@@ -1,5 +1,6 @@
 """One real stack for all integration tests: PostgreSQL, MLflow, Airflow with FAB, the reconciler."""
 
+import os
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -22,7 +23,8 @@ DAGS = Path(__file__).parent / "dags"
 
 def free_ports() -> int:
     """The first of six neighbouring ports nobody listens on."""
-    for base in range(18400, 19400, 10):
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])  # two that look at once must not find the same
+    for base in range(18400 + 200 * worker, 18600 + 200 * worker, 10):
         try:
             for port in range(base, base + PORTS):
                 with socket.socket() as probe:

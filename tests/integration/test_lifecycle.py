@@ -27,11 +27,16 @@ from tests.integration.lifecycle import Journey
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
-ALL_GATES = {"data", "model", "release"}
-RIGHT = {"data": "data_engineer", "model": "model_validator", "release": "devops_engineer"}
+ALL_GATES = {"data", "experiment", "model", "release"}
+RIGHT = {
+    "data": "data_engineer",
+    "experiment": "data_scientist",
+    "model": "model_validator",
+    "release": "devops_engineer",
+}
 MAX_IDLE_MIB = 1600
 REFUSED = 403
-LAST_LINE = r"airlock: served digits [0-9a-f]{12} accuracy=0\.\d+ size=\d+ p50=\d+\.\d+ms gates=3 ledger=ok"
+LAST_LINE = r"airlock: served digits [0-9a-f]{12} accuracy=0\.\d+ size=\d+ p50=\d+\.\d+ms gates=4 ledger=ok"
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +84,9 @@ class TestFirstTime:
         assert all("champion" in question["body"] for question in digits.questions.values())
 
     def test_the_ledger_says_who_decided_what_and_what_followed(self, stack: Stack, digits: Journey) -> None:
-        decisions = records(stack, "decision")[:3]
+        decisions = records(stack, "decision")[:4]
         people = {RIGHT[gate]: stack.users[RIGHT[gate]].username for gate in RIGHT}
-        assert [record["gate"] for record in decisions] == ["data", "model", "release"]
+        assert [record["gate"] for record in decisions] == ["data", "experiment", "model", "release"]
         for decision in decisions:
             role = RIGHT[str(decision["gate"])]
             assert role in decision["roles"]  # type: ignore[operator]
@@ -122,8 +127,8 @@ def again(stack: Stack, digits: Journey) -> Journey:
 class TestSecondTime:
     def test_every_unchanged_step_is_reused(self, again: Journey) -> None:
         ran = {step.task for step in again.steps if not step.cached}
-        gates = {"data_gate", "model_gate", "release_gate"}
-        assert ran == gates | {"claim", "promote", "deploy", "smoke_test"}
+        gates = {"data_gate", "experiment_gate", "model_gate", "release_gate"}
+        assert ran == gates | {"claim", "challenge", "promote", "deploy", "smoke_test"}
 
     def test_the_same_bytes_make_the_same_manifest(self, stack: Stack, again: Journey) -> None:
         deployments = [record["manifest"] for record in records(stack, "deployment")]
@@ -140,7 +145,7 @@ class TestRejection:
         assert rework["conf"]["rework"]["step"] == "train"
         assert rework["conf"]["rework"]["note"] == "Not good enough."
         journey.follow("digits_model", rework["dag_run_id"])
-        reworked = {step.task: step for step in journey.steps[-8:]}
+        reworked = {step.task: step for step in journey.steps[-11:]}
         assert reworked["transform"].cached
         assert not reworked["train"].cached
         assert reworked["promote"].state == "success"

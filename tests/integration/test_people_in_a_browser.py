@@ -218,6 +218,9 @@ class TestRejection:
 
 @pytest.fixture(scope="module")
 def model(waiting: Waiting) -> GateRequest:
+    asked = waiting.question("digits_model", "experiment_gate")
+    person = waiting.stack.person("data_scientist")
+    assert person.answer(asked.dag, asked.run, asked.task, "Approve", "Understood.").is_success
     return waiting.question("digits_model", "model_gate")
 
 
@@ -233,6 +236,8 @@ class TestInsideAirflow:
         assert inside.evaluate("() => getComputedStyle(document.body).backgroundColor") == DARK
         readable(inside)
         expect(frame.get_by_role("heading", name="Candidate against champion")).to_be_visible()
+        frame.locator("#form_risk").select_option("low")
+        frame.locator("#form_mitigation").fill("A person reads what is unclear.")
         send(frame, "Approve", "Accurate enough.")
         expect(frame.get_by_role("status")).to_contain_text("approved by vera")
         page.context.close()

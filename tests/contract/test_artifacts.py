@@ -67,7 +67,9 @@ class ArtifactContract:
             with pytest.raises(UserError, match="is not a digest"):
                 store.read(name)
 
-    @pytest.mark.parametrize("damage", [DATA[:-1] + bytes([DATA[-1] ^ 1], ids=["altered", "cut short", "empty"]), DATA[:100], b""])
+    @pytest.mark.parametrize(
+        "damage", [DATA[:-1] + bytes([DATA[-1] ^ 1]), DATA[:100], b""], ids=["altered", "cut short", "empty"]
+    )
     def test_a_damaged_object_is_noticed_and_put_again_repairs_it(self, store: ArtifactStore, damage: bytes) -> None:
         artifact = store.put(DATA)
         store.objects.replace(key_of(artifact), damage)

@@ -63,6 +63,7 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
     from airlock.model.training import Schedule
     from airlock.steps.interruption import noticed
 
+    _require_alone(context)
     schedule = Schedule.of(inputs.parameters)
     load_keras(schedule.backend)
     folder = context.fetch(inputs.tensors, "tensors")
@@ -84,6 +85,16 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
     context.metric("validation_accuracy", best["val_accuracy"])
     context.metric("validation_loss", best["val_loss"])
     return Outputs(model=model, run=tracked.reference, epochs=trained.epochs, parameters=inputs.parameters)
+
+
+def _require_alone(context: StepContext) -> None:
+    from airlock.errors import UserError
+
+    if context.worker.count > 1:  # Keras 3.15's ``fit`` fails under MultiWorkerMirroredStrategy
+        raise UserError(
+            f"A training cannot be shared by {context.worker.count} workers yet.",
+            hint="Take a compute profile of one worker; it may have several GPUs.",
+        )
 
 
 def _network(inputs: Inputs, context: StepContext, train: "Split") -> "Network":

@@ -28,6 +28,7 @@ SHARED = ("integration", "kubernetes", "labeling")
 """Folders whose tests share a stack, a cluster, a Label Studio: each takes a minute or two to start."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep what shares a service in one worker, and begin with what takes longest."""
     for item in items:

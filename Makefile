@@ -21,7 +21,7 @@ status:
 	$(BIN)/airlock status
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m soak -s

@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from airlock.governance.manifest import CandidateManifest, load
+from airlock.governance.manifest import CandidateManifest, DataManifest, load, put
 from airlock.model.architecture import MEDIA_TYPE, resolve
 from airlock.model.registry import Registry, move_alias
 from airlock.settings import Settings
+from airlock.steps.reproduction import reproduce
 from airlock.steps.runner import run_spec
 from airlock.stores.layers import open_layers
 from tests.model.conftest import USE_CASES, builtins, make_spec
@@ -125,3 +126,46 @@ def _require_registered(chain: Chain, made: dict[str, Outputs], registry: Regist
     assert registry.alias("digits", "champion") is None
     move_alias(registry.url, candidate.version.name, candidate.version.version, "champion")
     assert registry.alias("digits", "champion") == candidate.version
+
+
+@pytest.fixture
+def short(chain: Chain) -> dict[str, Any]:
+    """Give digits trained for two epochs, and the data."""
+    given = constants("digits") | {"PARAMETERS": {"epochs": 2, "batch_size": 32, "learning_rate": 0.002}}
+    classes = [str(digit) for digit in range(10)]
+    data = chain.data("digits", given["SOURCE"], classes, given)
+    return {"data": data, **chain.model("digits", data, classes, given)}
+
+
+class TestACandidateFromItsManifestAlone:
+    def test_comes_out_the_same_to_the_last_bit(self, chain: Chain, short: dict[str, Any]) -> None:
+        said: list[str] = []
+        found = reproduce(chain.settings, short["manifest"]["digest"], 1e-3, said.append)
+        assert found.verdict == "bit-equal", found
+        assert (found.largest, found.changed) == (0.0, [])
+        assert found.accuracy == found.before > 0.5
+        assert any("the same bytes" in line for line in said)
+
+    def test_comes_out_otherwise_when_the_manifest_tells_another_story(
+        self, chain: Chain, short: dict[str, Any]
+    ) -> None:
+        told = load(chain.artifacts, short["manifest"]["digest"], CandidateManifest)
+        other = put(chain.artifacts, msgspec.structs.replace(told, seed=told.seed + 1, environment={"keras": "1"}))
+        found = reproduce(chain.settings, other.digest, 1e-3, lambda _: None)
+        assert found.verdict == "different"
+        assert found.largest > 1e-3
+        assert any("keras 1 is" in each for each in found.changed)
+
+
+def test_tensors_are_made_once_for_the_same_data_whatever_manifest_asks(chain: Chain, short: dict[str, Any]) -> None:
+    told = load(chain.artifacts, short["data"]["digest"], DataManifest)
+    other = put(chain.artifacts, msgspec.structs.replace(told, report=chain.artifacts.put(b"another report")))
+    code = chain.code("digits", "transform.py")
+    again = run_spec(make_spec("transform", {"manifest": builtins(other), "code": code}), chain.settings)
+    fewer = run_spec(
+        make_spec("transform", {"manifest": builtins(other), "code": code, "parameters": {"side": 4}}), chain.settings
+    )
+    assert again.metrics["reused"] == 1
+    assert again.outputs["tensors"] == chain.step("transform", manifest=short["data"], code=code)["tensors"]
+    assert fewer.failure is not None, "digits' transform has no such parameter"
+    assert "unexpected keyword argument 'side'" in fewer.failure.message

@@ -22,7 +22,7 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
 def keep_record(artifacts: ArtifactStore, spec: Spec, key: Key, result: Result) -> None:
     """Leave in the store what a task did, whether it ran or used what was there."""
     path = spec.run.path
-    artifacts.replace_document(f"specs/{path}.json", msgspec.json.encode(spec))
+    artifacts.create_document(f"specs/{path}.json", msgspec.json.encode(spec))  # a task that ran has left both
     artifacts.create_document(f"results/{path}.json", msgspec.json.encode(result))
     artifacts.replace_document(f"keys/{path}.json", msgspec.json.encode(key))
 

@@ -104,9 +104,8 @@ def _changed(manifest: CandidateManifest) -> list[str]:
 
 
 def _tensors(settings: Settings, store: ArtifactStore, manifest: CandidateManifest, run: RunInfo) -> Artifact:
-    data = Artifact(digest=manifest.data, size=len(store.read(manifest.data)))
     inputs = transform.Inputs(
-        manifest=_origin(store, manifest) or data,
+        manifest=_origin(store, manifest),
         code=manifest.transform_code,
         parameters=manifest.transform_parameters,
     )
@@ -115,7 +114,7 @@ def _tensors(settings: Settings, store: ArtifactStore, manifest: CandidateManife
         return transform.make_tensors(inputs, load(store, manifest.data, DataManifest), context)
 
 
-def _origin(store: ArtifactStore, manifest: CandidateManifest) -> Artifact | None:
+def _origin(store: ArtifactStore, manifest: CandidateManifest) -> Artifact:
     """The data manifest that the tensors name: one of the same data may have been the first to be transformed."""
     from airlock.model.tensors import stored_origin
 

@@ -14,6 +14,7 @@ from airlock.governance.evaluations import Evaluation
 from airlock.governance.manifest import CandidateManifest, load
 from airlock.hooks.artifacts import ArtifactsHook
 from airlock.hooks.database import DatabaseHook
+from airlock.operators.champion import champion_candidate
 from airlock.operators.links import MANIFEST
 from airlock.operators.outputs import NamedOutputs
 from airlock.stores.ledger import Ledger
@@ -92,10 +93,14 @@ class ChallengeOperator(NamedOutputs, BaseOperator):
         store = ArtifactsHook().get_conn()
         candidate = load(store, digest, CandidateManifest)
         evaluation = msgspec.json.decode(store.read(candidate.evaluation.digest), type=Evaluation)
-        champion = evaluation.champion
-        if champion is None:
-            return None, "There is no champion to compare with."
-        mine, theirs = evaluation.all_figures, champion.measured.figures
+        mine = evaluation.all_figures
+        if evaluation.champion is not None:
+            champion, theirs = evaluation.champion.manifest, evaluation.champion.measured.figures
+        else:
+            champion, model = champion_candidate(store, self.use_case)
+            if model is None or model.digest != candidate.model.digest:
+                return None, "There is no champion to compare with."
+            theirs = mine  # it is the champion's own model, made again
         if self.metric not in mine or self.metric not in theirs:
             raise AirflowFailException(
                 f"There is no figure {self.metric!r} of both models. Figures: {', '.join(sorted(mine))}."
@@ -104,7 +109,7 @@ class ChallengeOperator(NamedOutputs, BaseOperator):
         body = {
             "use_case": self.use_case,
             "manifest": digest,
-            "champion": champion.manifest,
+            "champion": champion,
             "metric": self.metric,
             "candidate": mine[self.metric],
             "before": theirs[self.metric],
@@ -113,7 +118,7 @@ class ChallengeOperator(NamedOutputs, BaseOperator):
         }
         return body, (
             f"{self.metric} {mine[self.metric]:.4f} against {theirs[self.metric]:.4f} of champion "
-            f"{short(champion.manifest)} on the same {evaluation.count} samples."
+            f"{short(champion)} on the same {evaluation.count} samples."
         )
 
     def _record(self, body: dict[str, Any]) -> None:

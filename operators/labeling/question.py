@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from airlock.operators.champion import champion
 from airlock.operators.compute import by_compute
 from airlock.operators.links import MANIFEST
 from airlock.operators.processes import SubprocessPlace
@@ -121,16 +122,6 @@ class LabellingManifestStep(StepOperator):
         self.overlap = overlap
         self.instructions = instructions
         self.strategy = strategy
-
-
-def champion(use_case: str) -> str:
-    """Digest of the release manifest that serves a use case, by the verified ledger; empty when none does."""
-    from airlock.governance.book import Book
-    from airlock.hooks.database import DatabaseHook
-    from airlock.settings import settings
-    from airlock.stores.ledger import Ledger
-
-    return Book.open(Ledger(DatabaseHook().get_conn()), settings().public_keys).last_served(use_case)
 
 
 class ChooseBatchOperator(SubprocessPlace, ChooseBatchStep):

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from airlock.model.evaluation.slices import Slice, decode_slices, read_ids
+from airlock.operators.champion import champion_candidate
 from airlock.operators.compute import by_compute
 from airlock.operators.links import MLFLOW_RUN, REPORT
 from airlock.operators.processes import SubprocessPlace
@@ -23,7 +24,8 @@ class EvaluateStep(StepOperator):
     :param run: the MLflow run that trained it.
     :param split: which split, normally ``test``.
     :param slices: :class:`airlock.model.evaluation.slices.Slice` as plain data.
-    :param use_case: whose champion, the model behind what serves, is asked about the same samples; empty for nobody's.
+    :param use_case: whose champion, the model behind what serves, is asked about the same samples, unless it is this
+        model; empty for nobody's.
     :param backend: Keras backend that the model runs on; empty for TensorFlow.
     """
 
@@ -67,10 +69,11 @@ class EvaluateStep(StepOperator):
         return msgspec.structs.replace(declared, samples=self.artifacts.put_file(Path(declared.samples), "text/plain"))
 
     def _champion(self) -> str:
-        from airlock.governance.evidence import candidate_of
-        from airlock.operators.labeling.question import champion
-
-        return candidate_of(self.artifacts, champion(self.use_case)) if self.use_case else ""
+        """The champion's candidate; none for the champion's own model, which would be compared with itself."""
+        if not self.use_case:
+            return ""
+        digest, model = champion_candidate(self.artifacts, self.use_case)
+        return "" if model is not None and model.digest == self.model.get("digest") else digest
 
 
 def _check(slices: Sequence[dict[str, Any]]) -> None:

@@ -7,6 +7,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from airlock.cli import app
+from airlock.commands.output import console
 from tests.governed import governed, home
 
 __all__ = ["governed", "home"]
@@ -15,5 +16,5 @@ __all__ = ["governed", "home"]
 @pytest.fixture
 def airlock(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Give ``airlock(*arguments)``: runs a command here; errors of Airlock are in ``exception``."""
-    monkeypatch.setenv("COLUMNS", "240")
+    monkeypatch.setattr(console, "width", 240)  # where it is imported first may be narrow
     return lambda *arguments, **more: CliRunner().invoke(app, [str(each) for each in arguments], **more)

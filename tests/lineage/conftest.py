@@ -10,6 +10,7 @@ from click.testing import Result as Said
 from typer.testing import CliRunner
 
 from airlock.cli import app
+from airlock.commands.output import plain
 from airlock.references import Artifact
 from airlock.settings import settings
 from airlock.steps.contract import RunInfo, Spec
@@ -64,5 +65,5 @@ def made(governed: Governed) -> Made:
 @pytest.fixture
 def airlock(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
     """Give ``airlock(*arguments)``: runs a command here; errors of Airlock are in ``exception``."""
-    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setattr(plain, "width", 400)  # where it is imported first may be narrow
     return lambda *arguments: CliRunner().invoke(app, [str(each) for each in arguments])

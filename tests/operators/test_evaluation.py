@@ -6,12 +6,31 @@ from typing import Any
 import pytest
 
 from airlock.errors import UserError
+from airlock.governance.manifest import CandidateManifest, ReleaseManifest, put
 from airlock.operators.model import EvaluateOperator, RegisterOperator
 from airlock.references import Artifact
 from tests.governed import Governed
 
 IDS = [f"{number:064x}" for number in range(2)]
 SOME: dict[str, Any] = {"model": {}, "tensors": {}, "classes": ["a"], "run": {}}
+
+
+def serve(governed: Governed, candidate: CandidateManifest) -> str:
+    """Let the ledger say that a candidate serves; return its manifest's digest."""
+    some = governed.artifacts.put(b"some")
+    digest = put(governed.artifacts, candidate).digest
+    release = ReleaseManifest(
+        use_case="digits",
+        classes=["0", "1"],
+        candidate=digest,
+        package=some,
+        model=some,
+        comparison=some,
+        metrics={},
+    )
+    body = {"use_case": "digits", "manifest": put(governed.artifacts, release).digest, "target": "local"}
+    governed.ledger.append("deployment", body)
+    return digest
 
 
 def operator(**changes: Any) -> EvaluateOperator:
@@ -53,22 +72,12 @@ class TestWhenItRuns:
         assert operator().inputs["champion"] == ""
 
     def test_the_champion_is_the_candidate_behind_what_serves_by_the_ledger(self, governed: Governed) -> None:
-        from airlock.governance.manifest import ReleaseManifest, put
         from tests.model.test_card import candidate
 
         assert operator(use_case="digits").inputs["champion"] == "", "nothing serves yet"
-        some = governed.artifacts.put(b"some")
-        wanted = put(governed.artifacts, candidate(data=governed.manifest().digest))
-        release = ReleaseManifest(
-            use_case="digits",
-            classes=["0", "1"],
-            candidate=wanted.digest,
-            package=some,
-            model=some,
-            comparison=some,
-            metrics={},
-        )
-        body = {"use_case": "digits", "manifest": put(governed.artifacts, release).digest, "target": "local"}
-        governed.ledger.append("deployment", body)
-        assert operator(use_case="digits").inputs["champion"] == wanted.digest
+        wanted = candidate(data=governed.manifest().digest)
+        digest = serve(governed, wanted)
+        assert operator(use_case="digits").inputs["champion"] == digest
         assert operator(use_case="fashion").inputs["champion"] == ""
+        own = {"ref": "artifact", "digest": wanted.model.digest, "size": wanted.model.size}
+        assert operator(use_case="digits", model=own).inputs["champion"] == "", "it would be compared with itself"

@@ -11,12 +11,13 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airlock.errors import UserError
 from airlock.governance.evaluations import Champion, ClassFigures, Evaluation, Measurement
 from airlock.governance.history import History
-from airlock.governance.manifest import CandidateManifest, put
+from airlock.governance.manifest import CandidateManifest, load, put
 from airlock.operators.promotion import claim
 from airlock.operators.retraining import challenge, retraining
 from airlock.references import DatasetVersion, LabelSet, ModelVersion, TrackingRun
 from tests.governed import Governed
 from tests.operators.conftest import FakeSupervisor, context
+from tests.operators.test_evaluation import serve
 
 DATA = DatasetVersion(name="digits", version=1, digest="sha256:d", rows=10)
 FIGURES = {"accuracy": 0.9, "macro_f1": 0.9, "log_loss": 0.3}
@@ -118,6 +119,13 @@ class TestACandidateThatNobodyAskedFor:
     def test_goes_on_where_there_is_no_champion(self, governed: Governed) -> None:
         manifest = candidate(governed, 0.1, None)
         assert challenge(use_case="digits", manifest=manifest).execute(told()) == {"manifest": manifest}
+
+    def test_and_that_is_the_champions_own_model_made_again_ends_so_too(self, governed: Governed) -> None:
+        manifest = candidate(governed, 0.95, None)
+        served = serve(governed, load(governed.artifacts, manifest["digest"], CandidateManifest))
+        with pytest.raises(AirflowSkipException, match=r"Kept the champion: accuracy 0\.9500 against 0\.9500"):
+            challenge(use_case="digits", manifest=manifest).execute(told())
+        assert [kept["champion"] for kept in governed.recorded("kept")] == [served]
 
     def test_is_not_compared_by_a_figure_that_one_of_them_lacks(self, governed: Governed) -> None:
         manifest = candidate(governed, 0.95, FIGURES)

@@ -27,7 +27,7 @@ Report = Callable[[int, dict[str, float]], None]
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
     """What came of a training.
 
-    :param model: the Keras model with the best epoch's weights, not compiled.
+    :param model: the Keras model with the best epoch's weights, not compiled; it computes in 32 bits.
     """
 
     model: Any
@@ -88,7 +88,9 @@ class Training:
         return Checkpoint()
 
     def _best(self, last: Checkpoint, validation: Split) -> Trained:
-        load_keras().utils.clear_session(free_memory=False)  # so that layers are called as in the model that learned
+        keras = load_keras()
+        keras.utils.clear_session(free_memory=False)  # so that layers are called as in the model that learned
+        keras.config.set_dtype_policy("float32")  # a mixed policy is for learning; what runs models knows little of it
         best = self.network.build()
         best.set_weights(unpack(last.best))
         require_probabilities(best, validation.x[:PROBED])

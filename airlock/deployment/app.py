@@ -75,7 +75,7 @@ class Endpoints:
         asked = protocol.decode_request(await request.body())
         batch = protocol.batch_of(asked, self.config)
         outputs = await self._thread(partial(served.infer, batch))
-        self.metrics.predictions += len(batch)
+        self.metrics.answered(self.config.classes[best] for best in outputs.argmax(axis=1))
         return self._answer(protocol.response(asked, outputs, name, self.manifest))
 
     async def predict(self, request: Request) -> Response:
@@ -83,10 +83,9 @@ class Endpoints:
         served = self._require_ready()
         image = await self._image(request)
         row = await self._thread(partial(served.predict, image))
-        self.metrics.predictions += 1
-        best = int(row.argmax())
+        label = self.config.classes[int(row.argmax())]
         named = dict(zip(self.config.classes, row.tolist(), strict=True))
-        label = self.config.classes[best]
+        self.metrics.answered([label])
         return self._answer({"label": label, "probability": named[label], "probabilities": named})
 
     async def get_config(self) -> Response:

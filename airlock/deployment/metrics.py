@@ -1,6 +1,7 @@
 """Counters of one server, in Prometheus' text format."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
@@ -17,6 +18,7 @@ class Metrics:
         self.buckets: Counter[tuple[str, float]] = Counter()
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.predictions = 0
+        self.answers: Counter[str] = Counter()
 
     def observe(self, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""
@@ -24,6 +26,12 @@ class Metrics:
         self.seconds[route] += seconds
         for bound in BUCKETS:
             self.buckets[route, bound] += seconds <= bound
+
+    def answered(self, labels: Iterable[str]) -> None:
+        """Count what was predicted: a shift of it shows a canary that answers otherwise than the champion."""
+        for label in labels:
+            self.predictions += 1
+            self.answers[label] += 1
 
     def text(self, ready: bool) -> str:
         """Return the exposition."""
@@ -34,8 +42,10 @@ class Metrics:
             f"airlock_ready {int(ready)}",
             "# TYPE airlock_predictions_total counter",
             f"airlock_predictions_total {self.predictions}",
-            "# TYPE airlock_requests_total counter",
+            "# TYPE airlock_answers_total counter",
         ]
+        lines += [f'airlock_answers_total{{label="{_quoted(label)}"}} {n}' for label, n in sorted(self.answers.items())]
+        lines.append("# TYPE airlock_requests_total counter")
         for (route, status), count in sorted(self.requests.items()):
             lines.append(f'airlock_requests_total{{route="{route}",status="{status}"}} {count}')
         return "\n".join([*lines, *self._histogram(), ""])
@@ -49,3 +59,7 @@ class Metrics:
             lines.append(f'{name}_bucket{{route="{route}",le="+Inf"}} {count}')
             lines += [f'{name}_sum{{route="{route}"}} {seconds:.6f}', f'{name}_count{{route="{route}"}} {count}']
         return lines
+
+
+def _quoted(label: str) -> str:
+    return label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

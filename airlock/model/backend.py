@@ -31,14 +31,18 @@ def load_keras(backend: str = "") -> Any:
     return keras
 
 
-def seed_everything(seed: int) -> None:
+def seed_everything(seed: int, deterministic: bool = True) -> None:
     """Fix every random generator, and have the backend choose deterministic operations.
 
     The same code, data and seed then give the same weights on the same kind of machine.
+
+    :param deterministic: ``False`` leaves the choice of operations to the backend, as XLA on TensorFlow asks.
     """
     keras = load_keras()
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
+    if not deterministic:
+        return
     if keras.backend.backend() == "torch":
         import torch
 

@@ -33,6 +33,10 @@ RIGHT, GATE = "data_engineer", "digits: data gate"
 DAGS = ("digits_data", "digits_model", "digits_deployment")
 NOTE = "The scans are <i>blurred</i>."
 DARK = "rgb(16, 20, 26)"
+# What reaches over the edge of the window and is not in a box that scrolls.
+TOO_WIDE = """() => [...document.querySelectorAll("main *")]
+  .filter(node => node.getBoundingClientRect().right > innerWidth && !node.closest(".scroll"))
+  .map(node => `${node.tagName}.${node.className}: ${node.textContent.trim().slice(0, 60)}`)"""
 ANSWER = """async ([url, option]) => {
   const body = JSON.stringify({ chosen_options: [option], params_input: { comment: "Let me." } });
   const headers = { "Content-Type": "application/json" };
@@ -254,5 +258,5 @@ class TestInsideAirflow:
         for path in ("/airlock/gates?state=all", address(model)):
             page.goto(path)
             expect(page.get_by_role("heading", level=1)).to_be_visible()
-            assert page.evaluate("() => document.scrollingElement.scrollWidth") <= 380
+            assert page.evaluate("() => document.scrollingElement.scrollWidth") <= 380, page.evaluate(TOO_WIDE)
         page.context.close()

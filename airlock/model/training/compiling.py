@@ -12,7 +12,7 @@ from airlock.model.training.schedule import Schedule
 def prepare(schedule: Schedule, seed: int) -> None:
     """Set what holds for every layer that is made from now on."""
     keras = load_keras(schedule.backend)
-    seed_everything(seed)
+    seed_everything(seed, deterministic=not schedule.xla)  # Keras compiles nothing with XLA while that is asked for
     keras.config.set_dtype_policy(schedule.precision)
 
 

@@ -10,13 +10,15 @@ from airlock.operators.execution import Ending
 STEP = "step"
 """Name of the container."""
 WRONG_IMAGE = ("InvalidImageName", "ErrImageNeverPull")
-NO_IMAGE = ("ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable")
+BACKING_OFF = "ImagePullBackOff"
+NO_IMAGE = ("ErrImagePull", BACKING_OFF, "ImageInspectError", "RegistryUnavailable")
 FOR_GOOD = re.compile(r"not found|denied|unauthori[sz]ed|manifest unknown|does not exist|invalid reference", re.I)
 """What a registry says of an image that another attempt will not bring."""
 WRONG_CONTAINER = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 NOT_STARTED = ("StartError", "ContainerCannotRun")
 OWN_LIMIT = re.compile(r"exceeds the (total )?limit|usage exceeds", re.I)
 """An eviction for more disk than the pod itself was allowed; any other is the node's need."""
+DELETED = "was interrupted: its pod was deleted"
 ASKED_TO_END = (129, 130, 143)
 KILLED = 137
 SEVERITY = ("interrupted", "out of memory", "resource", "user", "silent", "ended")
@@ -29,11 +31,13 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     :param stage: before it has a place, before it runs, running, or being taken away.
     :param text: for people.
     :param image: the kubelet tries in vain to pull the image.
+    :param refused: what the registry said to that; while the kubelet backs off it does not repeat it.
     """
 
     stage: Literal["place", "start", "run", "end"]
     text: str
     image: bool = False
+    refused: str = ""
 
 
 def waiting(pod: dict[str, Any]) -> Waiting:
@@ -50,8 +54,12 @@ def waiting(pod: dict[str, Any]) -> Waiting:
         return Waiting(stage="run", text=f"running on node {node}")
     why = state.get("waiting", {})
     text = ": ".join(part for part in (why.get("reason", ""), why.get("message", "")) if part)
+    pulling = why.get("reason") in NO_IMAGE
     return Waiting(
-        stage="start", text=f"starting on node {node}: {text or 'no word yet'}", image=why.get("reason") in NO_IMAGE
+        stage="start",
+        text=f"starting on node {node}: {text or 'no word yet'}",
+        image=pulling,
+        refused=text if pulling and why["reason"] != BACKING_OFF else "",
     )
 
 
@@ -70,13 +78,17 @@ def cannot_start(pod: dict[str, Any]) -> Ending | None:
     return None
 
 
-def no_image(pod: dict[str, Any]) -> Ending:
-    """Say that an image cannot be pulled."""
+def no_image(pod: dict[str, Any], refused: str = "") -> Ending:
+    """Say that an image cannot be pulled.
+
+    :param refused: what the registry said, when the pod's document does not say it any more.
+    """
     why = _container(pod).get("state", {}).get("waiting", {})
+    said = refused or f"{why.get('reason')}: {why.get('message')}"
     image = next(container["image"] for container in pod["spec"]["containers"] if container["name"] == STEP)
     return Ending(
         kind="user",
-        reason=f"was not started: its image {image!r} cannot be pulled ({why.get('reason')}: {why.get('message')})",
+        reason=f"was not started: its image {image!r} cannot be pulled ({said})",
         hint="Correct `image` of the compute profile, or give the pod `imagePullSecrets`.",
     )
 
@@ -94,9 +106,10 @@ def ended(pod: dict[str, Any]) -> Ending | None:
     target = _condition(pod, "DisruptionTarget")
     if target.get("status") == "True":
         return Ending(kind="interrupted", reason=f"was interrupted ({target.get('reason')}: {target.get('message')})")
-    if not final or final.get("reason") == "ContainerStatusUnknown":
-        return Ending(kind="interrupted", reason="was lost with its node")
-    return _by_status(final, deleted=bool(pod["metadata"].get("deletionTimestamp")))
+    deleted = bool(pod["metadata"].get("deletionTimestamp"))
+    if not final or final.get("reason") == "ContainerStatusUnknown":  # nobody saw its container end
+        return Ending(kind="interrupted", reason=DELETED if deleted else "was lost with its node")
+    return _by_status(final, deleted=deleted)
 
 
 def _by_cluster(reason: str, message: str) -> Ending:
@@ -127,7 +140,7 @@ def _by_status(final: dict[str, Any], *, deleted: bool) -> Ending:
             hint="Correct `image` of the compute profile: it must hold Python and Airlock.",
         )
     if deleted:
-        return Ending(kind="interrupted", reason="was interrupted: its pod was deleted")
+        return Ending(kind="interrupted", reason=DELETED)
     if code in ASKED_TO_END:
         return Ending(kind="interrupted", reason="was asked to end")
     if code == KILLED:

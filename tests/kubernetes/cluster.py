@@ -74,19 +74,17 @@ class TestCluster:
             time.sleep(0.3)
         return True
 
-    def set_gpus(self, number: int | None) -> None:
-        """Let the node say that it has GPUs; ``None`` for that it never heard of them."""
-        change: dict[str, Any] = {"op": "remove", "path": f"/status/capacity/{GPU}"}
-        if number is not None:
-            change = {"op": "add", "path": f"/status/capacity/{GPU}", "value": str(number)}
-        self.status(change)
+    def set_gpus(self, number: int) -> None:
+        """Let the node say that it has GPUs to give."""
+        fields = ("capacity", "allocatable")
+        self.status([{"op": "add", "path": f"/status/{field}/{GPU}", "value": str(number)} for field in fields])
 
-    def status(self, change: dict[str, Any]) -> None:
+    def status(self, changes: list[dict[str, Any]]) -> None:
         """Patch the node's status, which kubectl of this version cannot."""
         from kubernetes import client, config
 
         api = client.ApiClient(config.load_kube_config(str(self.kubeconfig)))
-        client.CoreV1Api(api).patch_node_status(NODE, [change])
+        client.CoreV1Api(api).patch_node_status(NODE, changes)
 
 
 def processes(argument: str) -> list[psutil.Process]:

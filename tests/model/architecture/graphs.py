@@ -38,10 +38,14 @@ class Grower:
     """Grows architectures; keeps count of the layers used, so that rare ones get their turn.
 
     :param seed: of the random generator.
+    :param masks: whether layers may make masks. Airlock follows none: where one ends up in a layer whose shape it does
+        not have, Keras fails when the model runs.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, masks: bool = True) -> None:
         self.random = random.Random(seed)
+        self.kinds = [kind for kind in RULES if masks or kind != "Masking"]
+        self.masks = masks
         self.used: Counter[str] = Counter()
         self.refused: list[Proposal] = []
 
@@ -63,7 +67,7 @@ class Grower:
     def _add(self, nodes: list[dict[str, Any]], tensors: dict[str, Tensor]) -> None:
         names = list(tensors)
         first = names[-1] if self.random.random() < 0.7 else self.random.choice(names)
-        for kind in sorted(RULES, key=lambda kind: self.used[kind] * self.random.random()):
+        for kind in sorted(self.kinds, key=lambda kind: self.used[kind] * self.random.random()):
             for _ in range(4):
                 low, high = RULES[kind].inputs
                 others = [first] + [
@@ -108,6 +112,8 @@ class Grower:
         """Return random attributes of a layer, mostly small, mostly such as fit the tensor."""
         specs = catalogue().layers[kind]
         chosen = {name: spec for name, spec in specs.items() if spec.get("required") or self.random.random() < 0.3}
+        if not self.masks:
+            chosen.pop("mask_zero", None)
         return {name: self._value(kind, name, spec, tensor) for name, spec in chosen.items()}
 
     def _value(self, kind: str, name: str, spec: Spec, tensor: Tensor) -> Any:

@@ -92,7 +92,18 @@ def global_pooling(layer: Layer, inputs: list[Tensor]) -> Made:
 
 
 def adaptive_pooling(layer: Layer, inputs: list[Tensor]) -> Made:
-    return Made((*layer.sizes("output_size"), inputs[0].shape[-1]))
+    *sizes, channels = inputs[0].shape
+    wanted = layer.sizes("output_size")
+    if "Max" in layer.kind:
+        for size, made in zip(sizes, wanted, strict=True):
+            # Keras 3.15 slides a second window, one longer than ceil(size / made), along every axis; where that does
+            # not fit, TensorFlow divides by zero, and the process is gone.
+            if -(-size // made) + 1 > size:
+                raise Misfit(
+                    f"{layer.kind} pools an axis of {size} to {made}: TensorFlow does not compute that on a CPU; "
+                    "take a global or an average pooling"
+                )
+    return Made((*wanted, channels))
 
 
 RULES = {

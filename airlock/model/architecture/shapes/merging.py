@@ -61,6 +61,8 @@ def group_query_attention(layer: Layer, inputs: list[Tensor]) -> Made:
     heads, shared, wide, bias = (
         layer[name] for name in ("num_query_heads", "num_key_value_heads", "head_dim", "use_bias")
     )
+    if query[-1] != value[-1]:
+        raise Misfit(f"{_differ(layer, inputs)}: query and value must agree in features")
     if heads % shared:
         raise Misfit(f"{layer.kind} has {heads} query heads, not a multiple of its {shared} key and value heads")
     reading = (query[-1] + bias) * heads * wide * (1 + layer["use_gate"])

@@ -13,12 +13,15 @@ WRONG_IMAGE = ("InvalidImageName", "ErrImageNeverPull")
 NO_IMAGE = ("ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable")
 FOR_GOOD = re.compile(r"not found|denied|unauthori[sz]ed|manifest unknown|does not exist|invalid reference", re.I)
 """What a registry says of an image that another attempt will not bring."""
+PULLED_IN_VAIN = "Failed to pull image"
+"""How the kubelet begins the event in which it passes on what the registry said."""
 WRONG_CONTAINER = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 NOT_STARTED = ("StartError", "ContainerCannotRun")
 OWN_LIMIT = re.compile(r"exceeds the (total )?limit|usage exceeds", re.I)
 """An eviction for more disk than the pod itself was allowed; any other is the node's need."""
 ASKED_TO_END = (129, 130, 143)
 KILLED = 137
+DELETED = Ending(kind="interrupted", reason="was interrupted: its pod was deleted")
 SEVERITY = ("interrupted", "out of memory", "resource", "user", "silent", "ended")
 """Of several workers, the first of these is taken for the cause."""
 
@@ -70,13 +73,17 @@ def cannot_start(pod: dict[str, Any]) -> Ending | None:
     return None
 
 
-def no_image(pod: dict[str, Any]) -> Ending:
-    """Say that an image cannot be pulled."""
+def no_image(pod: dict[str, Any], said: str = "") -> Ending:
+    """Say that an image cannot be pulled.
+
+    :param said: the registry's words, where the pod has them no more: between two attempts it says that it waits.
+    """
     why = _container(pod).get("state", {}).get("waiting", {})
     image = next(container["image"] for container in pod["spec"]["containers"] if container["name"] == STEP)
     return Ending(
         kind="user",
-        reason=f"was not started: its image {image!r} cannot be pulled ({why.get('reason')}: {why.get('message')})",
+        reason=f"was not started: its image {image!r} cannot be pulled "
+        f"({why.get('reason')}: {said or why.get('message')})",
         hint="Correct `image` of the compute profile, or give the pod `imagePullSecrets`.",
     )
 
@@ -94,9 +101,10 @@ def ended(pod: dict[str, Any]) -> Ending | None:
     target = _condition(pod, "DisruptionTarget")
     if target.get("status") == "True":
         return Ending(kind="interrupted", reason=f"was interrupted ({target.get('reason')}: {target.get('message')})")
-    if not final or final.get("reason") == "ContainerStatusUnknown":
-        return Ending(kind="interrupted", reason="was lost with its node")
-    return _by_status(final, deleted=bool(pod["metadata"].get("deletionTimestamp")))
+    deleted = bool(pod["metadata"].get("deletionTimestamp"))
+    if not final or final.get("reason") == "ContainerStatusUnknown":  # also when its container went before its status
+        return DELETED if deleted else Ending(kind="interrupted", reason="was lost with its node")
+    return _by_status(final, deleted=deleted)
 
 
 def _by_cluster(reason: str, message: str) -> Ending:
@@ -127,7 +135,7 @@ def _by_status(final: dict[str, Any], *, deleted: bool) -> Ending:
             hint="Correct `image` of the compute profile: it must hold Python and Airlock.",
         )
     if deleted:
-        return Ending(kind="interrupted", reason="was interrupted: its pod was deleted")
+        return DELETED
     if code in ASKED_TO_END:
         return Ending(kind="interrupted", reason="was asked to end")
     if code == KILLED:

@@ -114,7 +114,7 @@ class Watch:
         endings = [diagnosis.ended(pod) for pod in pods]
         self._follow(pods)
         if self.known - names:
-            endings.append(Ending(kind="interrupted", reason="was interrupted: its pod was deleted"))
+            endings.append(diagnosis.DELETED)
         self.known |= names
         if bad := [ending for ending in endings if ending and ending.kind != "ended"]:
             if self.profile.workers == 1 or self._for("fall") > SETTLE:
@@ -124,7 +124,7 @@ class Watch:
         if len(good) == self.profile.workers or (good and self._for("rest") > OTHERS):
             return good[0]
         if not pods and self.profile.workers == 1:
-            return Ending(kind="interrupted", reason="was interrupted: its pod was deleted")
+            return diagnosis.DELETED
         return self._await([pod for pod, ending in zip(pods, endings, strict=False) if ending is None])
 
     def _await(self, pods: list[dict[str, Any]]) -> Ending | None:
@@ -157,7 +157,7 @@ class Watch:
             )
         pulling = [pod for pod in pods if diagnosis.waiting(pod).image]
         if pulling and self._for("image") > min(IMAGE, self.profile.startup_timeout):
-            return diagnosis.no_image(pulling[0])
+            return diagnosis.no_image(pulling[0], self._registry_said(str(pulling[0]["metadata"]["name"])))
         if "start" in stages and "place" not in stages and self._for("start") > self.profile.startup_timeout:
             return Ending(
                 kind="resource",
@@ -218,6 +218,11 @@ class Watch:
                 text = self.cluster.warning(name) or text
             self._warned = (time.monotonic(), text)
         return text
+
+    def _registry_said(self, name: str) -> str:
+        with suppress(InfrastructureError):
+            return self.cluster.warning(name, diagnosis.PULLED_IN_VAIN)
+        return ""
 
     def _for(self, what: str) -> float:
         """Seconds since this began."""

@@ -75,11 +75,22 @@ class TestCluster:
         return True
 
     def set_gpus(self, number: int | None) -> None:
-        """Let the node say that it has GPUs; ``None`` for that it never heard of them."""
+        """Let the node say that it has GPUs; ``None`` for that it never heard of them.
+
+        Returns when it says so: what may be placed on it follows at the kubelet's next report, seconds later.
+        """
         change: dict[str, Any] = {"op": "remove", "path": f"/status/capacity/{GPU}"}
         if number is not None:
             change = {"op": "add", "path": f"/status/capacity/{GPU}", "value": str(number)}
         self.status(change)
+        end = time.monotonic() + 60
+        while (given := self._allocatable().get("nvidia.com/gpu", "0")) != str(number or 0):
+            assert time.monotonic() < end, f"The node gives {given} GPUs, not {number}."
+            time.sleep(0.3)
+
+    def _allocatable(self) -> dict[str, str]:
+        found: dict[str, str] = json.loads(self.kubectl("get", "node", NODE, "-o", "json"))["status"]["allocatable"]
+        return found
 
     def status(self, change: dict[str, Any]) -> None:
         """Patch the node's status, which kubectl of this version cannot."""

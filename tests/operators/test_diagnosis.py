@@ -59,6 +59,12 @@ class TestTheEnd:
             ),
             (pod(containerStatuses=terminated(137, "ContainerStatusUnknown")), "interrupted", "lost with its node"),
             (pod(), "interrupted", "lost with its node"),
+            (pod(deleted=True), "interrupted", "its pod was deleted"),
+            (
+                pod(deleted=True, containerStatuses=terminated(137, "ContainerStatusUnknown")),
+                "interrupted",
+                "its pod was deleted",
+            ),
             (pod(containerStatuses=terminated(137)), "interrupted", "killed by SIGKILL"),
             (pod(containerStatuses=terminated(143)), "interrupted", "asked to end"),
             (pod(deleted=True, containerStatuses=terminated(1)), "interrupted", "its pod was deleted"),

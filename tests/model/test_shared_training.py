@@ -67,8 +67,8 @@ class TestTwoWorkers:
     def test_train_what_one_would_and_a_killed_one_costs_no_more_than_an_epoch(
         self, task: Callable[..., TrainOperator], store: ArtifactStore, tmp_path: Path, mlflow_server: str
     ) -> None:
-        alone = task("local", "alone").execute(context())
-        shared, asked = task("local:x2", "shared"), context()
+        alone = task("local", "alone").execute(context("alone"))
+        shared, asked = task("local:x2", "shared"), context("shared")
         thread = threading.Thread(target=kill_the_second, args=(shared, asked["task_state_store"]))
         thread.start()
         outputs = shared.execute(asked)
@@ -81,7 +81,8 @@ class TestTwoWorkers:
 
     def test_on_pytorch_too(self, task: Callable[..., TrainOperator], store: ArtifactStore, tmp_path: Path) -> None:
         alone, shared = (
-            task(compute, "torch", backend="torch", epochs=2).execute(context()) for compute in ("local", "local:x2")
+            task(compute, "torch", backend="torch", epochs=2).execute(context(name))
+            for name, compute in (("alone", "local"), ("shared", "local:x2"))
         )
         assert alike(weights(store, alone, tmp_path), weights(store, shared, tmp_path))
 

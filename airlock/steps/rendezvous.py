@@ -21,11 +21,6 @@ class Rendezvous(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     addresses: list[str]
 
-    @property
-    def tf_config(self) -> dict[str, object]:
-        """What TensorFlow reads from the variable ``TF_CONFIG``, as JSON."""
-        return {"cluster": {"worker": self.addresses}, "task": {"type": "worker", "index": self.index}}
-
 
 def rendezvous(context: StepContext, timeout: float = 600) -> Rendezvous | None:
     """Meet the other workers; ``None`` when this one works alone.

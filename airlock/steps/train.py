@@ -1,6 +1,7 @@
 """Trains the use case's network. A try that follows a killed one goes on where its last checkpoint stands."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from airlock.model.network import Network
     from airlock.model.tensors import Split
     from airlock.model.tracking import TrackedRun
-    from airlock.model.training import Schedule, Trained, Training
+    from airlock.model.training import Group, Schedule, Trained, Training
 
 ENVIRONMENT = ("keras", "mlflow", "numpy", "tensorflow", "torch")
 KERAS = "application/vnd.keras"
@@ -54,29 +55,54 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any]
 
 
-def run(inputs: Inputs, context: StepContext) -> Outputs:
-    """Train, log to MLflow, store the model."""
-    from airlock.model.backend import load_keras
-    from airlock.model.curves import Curves
+def run(inputs: Inputs, context: StepContext) -> Outputs | None:
+    """Train, log to MLflow, store the model; a worker that is not the first one only trains."""
     from airlock.model.tensors import load_split, require_classes
-    from airlock.model.tracking import Tracking
     from airlock.model.training import Schedule
     from airlock.steps.interruption import noticed
 
-    _require_alone(context)
     schedule = Schedule.of(inputs.parameters)
-    load_keras(schedule.backend)
+    group = _group(schedule, context)
     folder = context.fetch(inputs.tensors, "tensors")
     train, validation = load_split(folder, "train"), load_split(folder, "validation")
     require_classes(train, inputs.classes, "train")
+    with noticed() as stopping:
+        training = _training(inputs, context, schedule, _network(inputs, context, train), stopping, group)
+        if context.worker.index > 0:
+            training.run(train, validation)
+            return None
+        return _tracked(inputs, context, training, train, validation)
+
+
+def _group(schedule: "Schedule", context: StepContext) -> "Group | None":
+    """Meet the other workers, before the backend computes anything."""
+    from airlock.model.backend import load_keras
+    from airlock.model.training import join
+    from airlock.steps.rendezvous import rendezvous
+
+    met = rendezvous(context)
+    group = None
+    if met:
+        schedule.require_shareable(len(met.addresses))
+        group = join(met.index, met.addresses, schedule.backend)
+    load_keras(schedule.backend)
+    return group
+
+
+def _tracked(
+    inputs: Inputs, context: StepContext, training: "Training", train: "Split", validation: "Split"
+) -> Outputs:
+    """Train as one run in MLflow."""
+    from airlock.model.curves import Curves
+    from airlock.model.tracking import Tracking
+
     tracked = Tracking(context.settings.tracking).start(
         inputs.experiment, f"{context.run.dag}.{context.run.task}", _chain(inputs, context), _tags(inputs, context)
     )
     context.link("MLflow run", tracked.url)
-    with noticed() as stopping, tracked.ending(), Curves(tracked) as curves:
+    with tracked.ending(), Curves(tracked) as curves:
         tracked.parameters(inputs.parameters | {"seed": inputs.seed})
-        network = _network(inputs, context, train)
-        training = _training(inputs, context, schedule, curves, network, stopping)
+        training.report = partial(_report, training.schedule, context, curves)
         trained = training.run(train, validation)
         curves.close(trained.history)
         model = _store(trained, context, tracked, validation)
@@ -87,14 +113,11 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
     return Outputs(model=model, run=tracked.reference, epochs=trained.epochs, parameters=inputs.parameters)
 
 
-def _require_alone(context: StepContext) -> None:
-    from airlock.errors import UserError
-
-    if context.worker.count > 1:  # Keras 3.15's ``fit`` fails under MultiWorkerMirroredStrategy
-        raise UserError(
-            f"A training cannot be shared by {context.worker.count} workers yet.",
-            hint="Take a compute profile of one worker; it may have several GPUs.",
-        )
+def _report(
+    schedule: "Schedule", context: StepContext, curves: "Curves", epoch: int, metrics: dict[str, float]
+) -> None:
+    curves.add(epoch, metrics)
+    context.progress(epoch, schedule.epochs, "epoch", **metrics)
 
 
 def _network(inputs: Inputs, context: StepContext, train: "Split") -> "Network":
@@ -108,26 +131,23 @@ def _training(
     inputs: Inputs,
     context: StepContext,
     schedule: "Schedule",
-    curves: "Curves",
     network: "Network",
     stopping: Callable[[], bool],
+    group: "Group | None",
 ) -> "Training":
     from airlock.model.storage import load_model
     from airlock.model.training import CheckpointStore, Training
-
-    def report(epoch: int, metrics: dict[str, float]) -> None:
-        curves.add(epoch, metrics)
-        context.progress(epoch, schedule.epochs, "epoch", **metrics)
 
     return Training(
         network=network,
         schedule=schedule,
         seed=inputs.seed,
         checkpoints=CheckpointStore(context.artifacts, _key(inputs)),
-        report=report,
+        report=lambda *_: None,
         interval=inputs.checkpoint_seconds,
         stopping=stopping,
         parent=load_model(context.fetch(inputs.parent, "parent.keras")) if inputs.parent else None,
+        group=group,
     )
 
 

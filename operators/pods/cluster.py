@@ -108,12 +108,16 @@ class Cluster:
             answer = self.batch.list_namespaced_job(self.namespace, label_selector=selector(labels), **_raw())
         return _by_age(json.loads(answer.data))
 
-    def warning(self, name: str) -> str:
-        """The last warning about a pod or Job; empty when there is none."""
+    def warning(self, name: str, about: str = "") -> str:
+        """The last warning about a pod or Job; empty when there is none.
+
+        :param about: what its message holds.
+        """
         fields = f"involvedObject.name={name},type=Warning"
         with _answers(f"to list events in namespace {self.namespace!r}"):
             answer = self.core.list_namespaced_event(self.namespace, field_selector=fields, **_raw())
-        events = sorted(json.loads(answer.data)["items"], key=lambda event: str(event.get("lastTimestamp")))
+        told = [event for event in json.loads(answer.data)["items"] if about in event["message"]]
+        events = sorted(told, key=lambda event: str(event.get("lastTimestamp")))
         return f"{events[-1]['reason']}: {events[-1]['message']}" if events else ""
 
     def delete(self, name: str, *, job: bool, now: bool = False) -> None:

@@ -10,17 +10,18 @@ from airlock.operators.execution import Ending
 STEP = "step"
 """Name of the container."""
 WRONG_IMAGE = ("InvalidImageName", "ErrImageNeverPull")
-BACKING_OFF = "ImagePullBackOff"
-NO_IMAGE = ("ErrImagePull", BACKING_OFF, "ImageInspectError", "RegistryUnavailable")
+NO_IMAGE = ("ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable")
 FOR_GOOD = re.compile(r"not found|denied|unauthori[sz]ed|manifest unknown|does not exist|invalid reference", re.I)
 """What a registry says of an image that another attempt will not bring."""
+PULLED_IN_VAIN = "Failed to pull image"
+"""How the kubelet begins the event in which it passes on what the registry said."""
 WRONG_CONTAINER = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 NOT_STARTED = ("StartError", "ContainerCannotRun")
 OWN_LIMIT = re.compile(r"exceeds the (total )?limit|usage exceeds", re.I)
 """An eviction for more disk than the pod itself was allowed; any other is the node's need."""
-DELETED = "was interrupted: its pod was deleted"
 ASKED_TO_END = (129, 130, 143)
 KILLED = 137
+DELETED = Ending(kind="interrupted", reason="was interrupted: its pod was deleted")
 SEVERITY = ("interrupted", "out of memory", "resource", "user", "silent", "ended")
 """Of several workers, the first of these is taken for the cause."""
 
@@ -31,13 +32,11 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     :param stage: before it has a place, before it runs, running, or being taken away.
     :param text: for people.
     :param image: the kubelet tries in vain to pull the image.
-    :param refused: what the registry said to that; while the kubelet backs off it does not repeat it.
     """
 
     stage: Literal["place", "start", "run", "end"]
     text: str
     image: bool = False
-    refused: str = ""
 
 
 def waiting(pod: dict[str, Any]) -> Waiting:
@@ -54,12 +53,8 @@ def waiting(pod: dict[str, Any]) -> Waiting:
         return Waiting(stage="run", text=f"running on node {node}")
     why = state.get("waiting", {})
     text = ": ".join(part for part in (why.get("reason", ""), why.get("message", "")) if part)
-    pulling = why.get("reason") in NO_IMAGE
     return Waiting(
-        stage="start",
-        text=f"starting on node {node}: {text or 'no word yet'}",
-        image=pulling,
-        refused=text if pulling and why["reason"] != BACKING_OFF else "",
+        stage="start", text=f"starting on node {node}: {text or 'no word yet'}", image=why.get("reason") in NO_IMAGE
     )
 
 
@@ -78,17 +73,17 @@ def cannot_start(pod: dict[str, Any]) -> Ending | None:
     return None
 
 
-def no_image(pod: dict[str, Any], refused: str = "") -> Ending:
+def no_image(pod: dict[str, Any], said: str = "") -> Ending:
     """Say that an image cannot be pulled.
 
-    :param refused: what the registry said, when the pod's document does not say it any more.
+    :param said: the registry's words, where the pod has them no more: between two attempts it says that it waits.
     """
     why = _container(pod).get("state", {}).get("waiting", {})
-    said = refused or f"{why.get('reason')}: {why.get('message')}"
     image = next(container["image"] for container in pod["spec"]["containers"] if container["name"] == STEP)
     return Ending(
         kind="user",
-        reason=f"was not started: its image {image!r} cannot be pulled ({said})",
+        reason=f"was not started: its image {image!r} cannot be pulled "
+        f"({why.get('reason')}: {said or why.get('message')})",
         hint="Correct `image` of the compute profile, or give the pod `imagePullSecrets`.",
     )
 
@@ -107,8 +102,8 @@ def ended(pod: dict[str, Any]) -> Ending | None:
     if target.get("status") == "True":
         return Ending(kind="interrupted", reason=f"was interrupted ({target.get('reason')}: {target.get('message')})")
     deleted = bool(pod["metadata"].get("deletionTimestamp"))
-    if not final or final.get("reason") == "ContainerStatusUnknown":  # nobody saw its container end
-        return Ending(kind="interrupted", reason=DELETED if deleted else "was lost with its node")
+    if not final or final.get("reason") == "ContainerStatusUnknown":  # also when its container went before its status
+        return DELETED if deleted else Ending(kind="interrupted", reason="was lost with its node")
     return _by_status(final, deleted=deleted)
 
 
@@ -140,7 +135,7 @@ def _by_status(final: dict[str, Any], *, deleted: bool) -> Ending:
             hint="Correct `image` of the compute profile: it must hold Python and Airlock.",
         )
     if deleted:
-        return Ending(kind="interrupted", reason=DELETED)
+        return DELETED
     if code in ASKED_TO_END:
         return Ending(kind="interrupted", reason="was asked to end")
     if code == KILLED:

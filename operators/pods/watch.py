@@ -58,7 +58,6 @@ class Watch:
         self.known: set[str] = set()
         self._warned = (-WARNING, "no word yet")
         self._since: dict[str, float] = {}
-        self._registry = ""
 
     def create(self, document: dict[str, Any]) -> None:
         """Create the pods, as soon as cluster and quota allow it.
@@ -115,7 +114,7 @@ class Watch:
         endings = [diagnosis.ended(pod) for pod in pods]
         self._follow(pods)
         if self.known - names:
-            endings.append(Ending(kind="interrupted", reason=diagnosis.DELETED))
+            endings.append(diagnosis.DELETED)
         self.known |= names
         if bad := [ending for ending in endings if ending and ending.kind != "ended"]:
             if self.profile.workers == 1 or self._for("fall") > SETTLE:
@@ -125,7 +124,7 @@ class Watch:
         if len(good) == self.profile.workers or (good and self._for("rest") > OTHERS):
             return good[0]
         if not pods and self.profile.workers == 1:
-            return Ending(kind="interrupted", reason=diagnosis.DELETED)
+            return diagnosis.DELETED
         return self._await([pod for pod, ending in zip(pods, endings, strict=False) if ending is None])
 
     def _await(self, pods: list[dict[str, Any]]) -> Ending | None:
@@ -142,7 +141,6 @@ class Watch:
         for stage in ("place", "start", "image", "end"):
             if stage not in stages and not (stage == "image" and any(wait.image for wait in waits)):
                 self._since.pop(stage, None)
-        self._registry = next((wait.refused for wait in waits if wait.refused), self._registry)
         for pod in pods:
             if never := diagnosis.cannot_start(pod):
                 return never
@@ -159,7 +157,7 @@ class Watch:
             )
         pulling = [pod for pod in pods if diagnosis.waiting(pod).image]
         if pulling and self._for("image") > min(IMAGE, self.profile.startup_timeout):
-            return diagnosis.no_image(pulling[0], self._registry)
+            return diagnosis.no_image(pulling[0], self._registry_said(str(pulling[0]["metadata"]["name"])))
         if "start" in stages and "place" not in stages and self._for("start") > self.profile.startup_timeout:
             return Ending(
                 kind="resource",
@@ -220,6 +218,11 @@ class Watch:
                 text = self.cluster.warning(name) or text
             self._warned = (time.monotonic(), text)
         return text
+
+    def _registry_said(self, name: str) -> str:
+        with suppress(InfrastructureError):
+            return self.cluster.warning(name, diagnosis.PULLED_IN_VAIN)
+        return ""
 
     def _for(self, what: str) -> float:
         """Seconds since this began."""

@@ -74,17 +74,30 @@ class TestCluster:
             time.sleep(0.3)
         return True
 
-    def set_gpus(self, number: int) -> None:
-        """Let the node say that it has GPUs to give."""
-        fields = ("capacity", "allocatable")
-        self.status([{"op": "add", "path": f"/status/{field}/{GPU}", "value": str(number)} for field in fields])
+    def set_gpus(self, number: int | None) -> None:
+        """Let the node say that it has GPUs; ``None`` for that it never heard of them.
 
-    def status(self, changes: list[dict[str, Any]]) -> None:
+        Returns when it says so: what may be placed on it follows at the kubelet's next report, seconds later.
+        """
+        change: dict[str, Any] = {"op": "remove", "path": f"/status/capacity/{GPU}"}
+        if number is not None:
+            change = {"op": "add", "path": f"/status/capacity/{GPU}", "value": str(number)}
+        self.status(change)
+        end = time.monotonic() + 60
+        while (given := self._allocatable().get("nvidia.com/gpu", "0")) != str(number or 0):
+            assert time.monotonic() < end, f"The node gives {given} GPUs, not {number}."
+            time.sleep(0.3)
+
+    def _allocatable(self) -> dict[str, str]:
+        found: dict[str, str] = json.loads(self.kubectl("get", "node", NODE, "-o", "json"))["status"]["allocatable"]
+        return found
+
+    def status(self, change: dict[str, Any]) -> None:
         """Patch the node's status, which kubectl of this version cannot."""
         from kubernetes import client, config
 
         api = client.ApiClient(config.load_kube_config(str(self.kubeconfig)))
-        client.CoreV1Api(api).patch_node_status(NODE, changes)
+        client.CoreV1Api(api).patch_node_status(NODE, [change])
 
 
 def processes(argument: str) -> list[psutil.Process]:

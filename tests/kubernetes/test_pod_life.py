@@ -154,7 +154,7 @@ class TestWaiting:
         try:
             assert task.result() == {"told": "sleep"}
         finally:
-            cluster.set_gpus(0)
+            cluster.set_gpus(None)
         assert capfd.readouterr().out.count(reason) == 1, "A state is logged when it changes, not at every look."
 
     def test_it_is_waited_for_as_long_as_the_profile_says(self, start: Start, profile: Callable[..., None]) -> None:

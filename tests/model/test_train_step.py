@@ -18,8 +18,6 @@ from airlock.progress import parse
 from airlock.references import TrackingRun
 from airlock.settings import Settings
 from airlock.steps.contract import Result, Spec
-from airlock.steps.runner import run_spec
-from airlock.steps.workers import Worker
 from airlock.stores.artifacts import ArtifactStore
 from tests.model.conftest import builtins, make_spec, store_tensors
 
@@ -169,11 +167,6 @@ class TestATrainingThatCannotSucceed:
         assert result.failure is not None
         assert result.failure.category == "infrastructure"
         assert "http://127.0.0.1:9 does not answer" in result.failure.message
-
-    def test_several_workers_are_refused(self, tracked_settings: Settings, training: dict[str, Any]) -> None:
-        result = run_spec(make_spec("train", training), tracked_settings, Worker(index=1, count=2))
-        assert result.failure is not None
-        assert "cannot be shared by 2 workers" in result.failure.message
 
     def test_parameters_out_of_range_are_refused(self, model_step: Step, training: dict[str, Any]) -> None:
         training["parameters"]["epochs"] = 0

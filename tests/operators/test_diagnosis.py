@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from airlock.operators.pods.diagnosis import STEP, cannot_start, ended, no_image, waiting
+from airlock.operators.pods.diagnosis import STEP, cannot_start, ended, waiting
 
 LIMITS = {"limits": {"memory": "4Gi"}}
 
@@ -60,6 +60,11 @@ class TestTheEnd:
             (pod(containerStatuses=terminated(137, "ContainerStatusUnknown")), "interrupted", "lost with its node"),
             (pod(), "interrupted", "lost with its node"),
             (pod(deleted=True), "interrupted", "its pod was deleted"),
+            (
+                pod(deleted=True, containerStatuses=terminated(137, "ContainerStatusUnknown")),
+                "interrupted",
+                "its pod was deleted",
+            ),
             (pod(containerStatuses=terminated(137)), "interrupted", "killed by SIGKILL"),
             (pod(containerStatuses=terminated(143)), "interrupted", "asked to end"),
             (pod(deleted=True, containerStatuses=terminated(1)), "interrupted", "its pod was deleted"),
@@ -113,12 +118,6 @@ class TestWaiting:
         document = pod("Pending", containerStatuses=held_up("ErrImagePull", "dial tcp: i/o timeout"))
         assert waiting(document).image
         assert cannot_start(document) is None
-
-    def test_for_an_image_says_what_the_registry_said_while_the_kubelet_backs_off(self) -> None:
-        refused = waiting(pod("Pending", containerStatuses=held_up("ErrImagePull", "dial tcp: refused"))).refused
-        later = pod("Pending", containerStatuses=held_up("ImagePullBackOff", "Back-off pulling image"))
-        assert (refused, waiting(later).refused) == ("ErrImagePull: dial tcp: refused", "")
-        assert "cannot be pulled (ErrImagePull: dial tcp: refused)" in no_image(later, refused).reason
 
     @pytest.mark.parametrize(
         ("reason", "message"),

@@ -10,7 +10,7 @@ from airlock.errors import InfrastructureError, UserError
 from airlock.settings import Settings
 from airlock.steps.context import StepContext
 from airlock.steps.contract import RunInfo, Spec
-from airlock.steps.rendezvous import Rendezvous, rendezvous
+from airlock.steps.rendezvous import rendezvous
 from airlock.steps.runner import run_spec
 from airlock.steps.workers import Worker, this_worker
 from airlock.stores.artifacts import ArtifactStore, open_artifacts
@@ -77,13 +77,6 @@ class TestTheMeeting:
 
     def test_of_one_is_none(self, settings: Settings, tmp_path: Path) -> None:
         assert rendezvous(StepContext(settings, RUN, tmp_path)) is None
-
-    def test_is_told_to_tensorflow(self) -> None:
-        addresses = ["10.0.0.1:2000", "10.0.0.2:2000"]
-        assert Rendezvous(index=1, addresses=addresses).tf_config == {
-            "cluster": {"worker": addresses},
-            "task": {"type": "worker", "index": 1},
-        }
 
 
 def test_only_the_first_workers_outputs_are_the_steps(settings: Settings, store: ArtifactStore) -> None:

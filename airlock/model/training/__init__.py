@@ -4,5 +4,6 @@ from airlock.model.training.checkpoints import Checkpoint, CheckpointStore
 from airlock.model.training.fitting import Interrupted
 from airlock.model.training.loop import Trained, Training
 from airlock.model.training.schedule import Schedule
+from airlock.model.training.sharing import Group, join
 
-__all__ = ["Checkpoint", "CheckpointStore", "Interrupted", "Schedule", "Trained", "Training"]
+__all__ = ["Checkpoint", "CheckpointStore", "Group", "Interrupted", "Schedule", "Trained", "Training", "join"]

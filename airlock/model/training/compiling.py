@@ -7,6 +7,7 @@ from typing import Any
 from airlock.errors import UserError
 from airlock.model.backend import load_keras, seed_everything
 from airlock.model.training.schedule import Schedule
+from airlock.model.training.sharing import Group
 
 
 def prepare(schedule: Schedule, seed: int) -> None:
@@ -16,20 +17,22 @@ def prepare(schedule: Schedule, seed: int) -> None:
     keras.config.set_dtype_policy(schedule.precision)
 
 
-def compiled(model: Any, schedule: Schedule, rates: Mapping[str, float], parent: Any = None) -> Any:
+def compiled(
+    model: Any, schedule: Schedule, rates: Mapping[str, float], parent: Any = None, group: Group | None = None
+) -> Any:
     """Compile a model for classification.
 
     :param rates: by pattern of layer names, the factor by which their learning rate differs.
     :param parent: a model to take the first weights from.
+    :param group: the workers that train it together, if there are several.
     :raises UserError: a pattern matches no layer, or the parent has no layer in common.
     """
     if parent is not None:
         inherit(model, parent)
-    optimizer = _optimizer(schedule, _factors(model, rates))
     model.compile(
-        optimizer=optimizer,
+        optimizer=_optimizer(schedule, _factors(model, rates), group),
         loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
+        **{"weighted_metrics" if group else "metrics": ["accuracy"]},
         jit_compile=schedule.compile,
     )
     return model
@@ -69,13 +72,17 @@ def _factors(model: Any, rates: Mapping[str, float]) -> dict[str, float]:
     return factors
 
 
-def _optimizer(schedule: Schedule, factors: Mapping[str, float]) -> Any:
+def _optimizer(schedule: Schedule, factors: Mapping[str, float], group: Group | None) -> Any:
     keras = load_keras()
     kind = type(keras.optimizers.get(schedule.optimizer))
     chosen = _grouped(kind, factors) if factors else kind
+    scaler = keras.optimizers.LossScaleOptimizer
+    mixed = schedule.precision == "mixed_float16"
+    if group:  # around the scaler: all workers must find the same gradients too large
+        chosen, scaler = (chosen, group.optimizer(scaler)) if mixed else (group.optimizer(chosen), scaler)
     made = chosen(learning_rate=schedule.learning_rate, weight_decay=schedule.weight_decay or None)
     # As ``compile`` does for an optimizer it is given by name: small gradients would be zero in 16 bits.
-    return keras.optimizers.LossScaleOptimizer(made) if schedule.precision == "mixed_float16" else made
+    return scaler(made) if mixed else made
 
 
 def _grouped(kind: type[Any], factors: Mapping[str, float]) -> type[Any]:

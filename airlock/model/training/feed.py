@@ -11,6 +11,7 @@ import numpy as np
 
 from airlock.model.backend import load_keras
 from airlock.model.tensors import Split
+from airlock.model.training.sharing import Group
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,13 +21,15 @@ class Feed:
     """The batches of a training split.
 
     :param batch_size: samples a batch; an epoch's last one may have less.
+    :param group: the workers that share each batch, if there are several.
     """
 
-    def __init__(self, split: Split, batch_size: int, seed: int) -> None:
+    def __init__(self, split: Split, batch_size: int, seed: int, group: Group | None = None) -> None:
         self.split = split
         self.batch_size = batch_size
         self.seed = seed
-        self._epoch = 0
+        self.group = group
+        self._epoch = -1
         self._order = np.arange(0)
 
     @property
@@ -38,12 +41,30 @@ class Feed:
         """Return the places of an epoch's samples, in the order in which they are seen."""
         return np.random.default_rng([self.seed, epoch]).permutation(len(self.split.y))
 
-    def batch(self, epoch: int, number: int) -> "tuple[NDArray[Any], NDArray[np.int64]]":
-        """Return the samples and labels of a batch, numbered from 0."""
+    def batch(self, epoch: int, number: int) -> "tuple[NDArray[Any], ...]":
+        """Return the samples and labels of a batch, numbered from 0; of a shared one also their weights."""
         if epoch != self._epoch:
             self._epoch, self._order = epoch, self.order(epoch)
-        places = self._order[number * self.batch_size : (number + 1) * self.batch_size]
-        return self.split.x[places], self.split.y[places]
+        places, *weights = self._seen(self._order, number)
+        return self.split.x[places], self.split.y[places], *weights
+
+    def seen(self, epoch: int, batch: int) -> "tuple[NDArray[Any], ...]":
+        """Return the places of all that this worker sees in an epoch from a batch on, in order; and their weights."""
+        order = self.order(epoch)
+        if self.group is None:
+            return (order[batch * self.batch_size :],)
+        shares = [self._seen(order, number) for number in range(batch, self.batches)]
+        return tuple(np.concatenate(part) for part in zip(*shares, strict=True))
+
+    @property
+    def share_size(self) -> int:
+        """Samples of a batch that this worker sees."""
+        return -(-self.batch_size // (self.group.count if self.group else 1))
+
+    def _seen(self, order: "NDArray[np.int64]", number: int) -> "tuple[NDArray[Any], ...]":
+        """Return the places of what this worker sees of a batch, and their weights where others see the rest."""
+        places = order[number * self.batch_size : (number + 1) * self.batch_size]
+        return self.group.share(places) if self.group else (places,)
 
     def from_place(self, epoch: int, batch: int, epochs: int, backend: str) -> Any:
         """Return the batches as ``fit`` takes them on a backend."""
@@ -70,7 +91,7 @@ def _sequence(feed: Feed, batch: int) -> Any:
         def __len__(self) -> int:
             return feed.batches - batch
 
-        def __getitem__(self, number: int) -> "tuple[NDArray[Any], NDArray[np.int64]]":
+        def __getitem__(self, number: int) -> "tuple[NDArray[Any], ...]":
             return feed.batch(self.epoch, batch + number)
 
     return Sequence()
@@ -80,13 +101,14 @@ def _pipeline(feed: Feed, epoch: int, batch: int, epochs: int) -> Any:
     """Gather ahead of the training step, on threads that the interpreter's lock does not hold up."""
     import tensorflow as tf
 
-    def orders() -> "Iterator[NDArray[np.int64]]":
+    def orders() -> "Iterator[tuple[NDArray[Any], ...]]":
         for number in range(epoch, epochs + 1):
-            yield feed.order(number)[batch * feed.batch_size if number == epoch else 0 :]
+            yield feed.seen(number, batch if number == epoch else 0)
 
-    found = tf.data.Dataset.from_generator(orders, output_signature=tf.TensorSpec([None], tf.int64))
+    kinds = (tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.float32))
+    found = tf.data.Dataset.from_generator(orders, output_signature=kinds[: 2 if feed.group else 1])
     return _gathered(
-        feed, found.flat_map(lambda order: tf.data.Dataset.from_tensor_slices(order).batch(feed.batch_size))
+        feed, found.flat_map(lambda *order: tf.data.Dataset.from_tensor_slices(order).batch(feed.share_size))
     )
 
 
@@ -94,5 +116,5 @@ def _gathered(feed: Feed, places: Any) -> Any:
     import tensorflow as tf
 
     x, y = tf.convert_to_tensor(feed.split.x), tf.convert_to_tensor(feed.split.y)
-    found = places.map(lambda batch: (tf.gather(x, batch), tf.gather(y, batch)), tf.data.AUTOTUNE)
+    found = places.map(lambda batch, *weights: (tf.gather(x, batch), tf.gather(y, batch), *weights), tf.data.AUTOTUNE)
     return found.prefetch(2)

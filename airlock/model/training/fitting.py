@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,6 +13,7 @@ from airlock.model.backend import load_keras
 from airlock.model.training.checkpoints import Checkpoint, CheckpointStore
 from airlock.model.training.feed import Feed
 from airlock.model.training.schedule import Schedule
+from airlock.model.training.sharing import Group
 from airlock.model.training.state import pack, pack_state, restore_state
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ class Fitting:
         self.report: Callable[[int, Metrics], None] = training.report
         self.stopping: Callable[[], bool] = training.stopping
         self.interval = training.interval
+        self.group: Group | None = training.group
+        self.writes = training.group is None or training.group.index == 0
         self.model = model
         self.last = last
         self._saved = time.monotonic()
@@ -62,16 +66,17 @@ class Fitting:
     def _fit(self, feed: Feed, held_out: Feed, steps: int, until: int) -> None:
         before, backend = self.last, self.schedule.backend
         batches = feed.from_place(before.epoch + 1, before.batch, until, backend)
-        self.model.fit(
-            batches,
-            steps_per_epoch=steps if backend == "tensorflow" else None,  # one pipeline through all epochs
-            initial_epoch=before.epoch,
-            epochs=until,
-            **held_out.validation(backend),
-            shuffle=False,
-            verbose=0,
-            callbacks=[_callback(self, before, feed, batches)],
-        )
+        with self.group.errors() if self.group else nullcontext():
+            self.model.fit(
+                batches,
+                steps_per_epoch=steps if backend == "tensorflow" else None,  # one pipeline through all epochs
+                initial_epoch=before.epoch,
+                epochs=until,
+                **held_out.validation(backend),
+                shuffle=False,
+                verbose=0,
+                callbacks=[_callback(self, before, feed, batches)],
+            )
 
     def begin(self) -> None:
         """Set the checkpoint's state once more: torch draws random numbers on the way to its first batch."""
@@ -106,6 +111,8 @@ class Fitting:
         epoch = self.last.epoch + 1
         first = before.batch if epoch == before.epoch + 1 else 0
         metrics = _mean({name: float(value) for name, value in logs.items()}, steps, self._partial(before), first)
+        if self.group:  # so that all of them judge alike
+            metrics = dict(zip(metrics, self.group.mean_of(list(metrics.values())), strict=True))
         self._require_finite(metrics, epoch)
         self._require_no_explosion(metrics, epoch)
         self.report(epoch, metrics)
@@ -124,7 +131,8 @@ class Fitting:
         return before.partial if self.last.epoch == before.epoch else {}
 
     def _save(self, checkpoint: Checkpoint) -> None:
-        self.checkpoints.save(msgspec.structs.replace(checkpoint, state=pack_state(self.model)))
+        if self.writes:
+            self.checkpoints.save(msgspec.structs.replace(checkpoint, state=pack_state(self.model)))
         self._saved = time.monotonic()
 
     def _require_finite(self, metrics: Metrics, epoch: int) -> None:

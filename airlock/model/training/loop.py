@@ -17,6 +17,7 @@ from airlock.model.training.compiling import compiled, prepare
 from airlock.model.training.feed import Feed
 from airlock.model.training.fitting import Fitting
 from airlock.model.training.schedule import Schedule
+from airlock.model.training.sharing import Group
 from airlock.model.training.state import restore_state, unpack
 
 PROBED = 16
@@ -44,6 +45,7 @@ class Training:
     :param interval: seconds from one checkpoint to the next; 0 for one after every epoch and no others.
     :param stopping: says whether to stop: looked at before every batch.
     :param parent: a Keras model to take the first weights from, layer by layer.
+    :param group: the workers that train together, this one among them.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Training:
         interval: float = INTERVAL,
         stopping: Callable[[], bool] = lambda: False,
         parent: Any = None,
+        group: Group | None = None,
     ) -> None:
         self.network = network
         self.schedule = schedule
@@ -66,6 +69,7 @@ class Training:
         self.interval = interval
         self.stopping = stopping
         self.parent = parent
+        self.group = group
 
     def run(self, train: Split, validation: Split) -> Trained:
         """Train to the end, from the last checkpoint if there is one.
@@ -74,9 +78,9 @@ class Training:
         :raises Interrupted: ``stopping`` said so.
         """
         prepare(self.schedule, self.seed)
-        model = compiled(self.network.build(), self.schedule, self.network.rates, self.parent)
+        model = compiled(self.network.build(), self.schedule, self.network.rates, self.parent, self.group)
         last = self._resumed(model)
-        feed = Feed(train, self.schedule.batch_size, self.seed)
+        feed = Feed(train, self.schedule.batch_size, self.seed, self.group)
         held_out = Feed(validation, self.schedule.batch_size, self.seed)
         last = Fitting(self, model, last).run(feed, held_out)
         return self._best(last, validation)

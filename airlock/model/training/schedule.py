@@ -50,3 +50,14 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     def compile(self) -> bool | str:
         """What Keras calls ``jit_compile``."""
         return "auto" if self.xla is None else self.xla and self.backend == "tensorflow"
+
+    def require_shareable(self, workers: int) -> None:
+        """Check that several workers can train together.
+
+        :raises UserError: XLA was asked for: it cannot compile what goes to the others.
+        """
+        if self.xla:
+            raise UserError(
+                f"`xla` cannot be used by {workers} workers: it would compile their exchange of gradients.",
+                hint="Leave `xla` out, or take a compute profile of one worker.",
+            )

@@ -96,7 +96,7 @@ class Contract:
         compared = {key: value for key, value in found.items() if not (isinstance(value, dict) and "url" in value)}
         linked = found.keys() - compared.keys()
         apart = max((difference(compared.get(key), wanted[key]) for key in wanted.keys() - linked), default=0.0)
-        self._close(name, apart)
+        self._close(name, apart, max(each.tolerance for each in self.config.outputs))
 
     def _inference(self) -> None:
         samples = self.package.samples
@@ -108,7 +108,8 @@ class Contract:
         given = {each.get("name"): each.get("data", []) for each in answer.get("outputs", [])}
         for output in self.config.arrays:
             found = np.asarray(given.get(output.name, []), np.float64).ravel()
-            self._close(f"inference protocol, {output.name}", difference(found, _stated(samples, output.name)))
+            apart = difference(found, _stated(samples, output.name))
+            self._close(f"inference protocol, {output.name}", apart, output.tolerance)
 
     def _refusals(self) -> None:
         sample = self.package.samples[0]
@@ -130,8 +131,7 @@ class Contract:
         if header != self.manifest or self.manifest not in body:
             self._check(f"{name}: the answer names the manifest", False, f"header {header}")
 
-    def _close(self, name: str, apart: float) -> None:
-        tolerance = max(each.tolerance for each in self.config.outputs)
+    def _close(self, name: str, apart: float, tolerance: float) -> None:
         self._check(f"{name}: same output", apart <= tolerance, f"differs by {apart:.3g}")
 
     def _check(self, name: str, passed: bool, detail: str) -> None:

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 import airlock
 from airlock.deployment import openapi, protocol
+from airlock.deployment.answers import to_json
 from airlock.deployment.metrics import Metrics
 from airlock.deployment.package import Package
 from airlock.deployment.served import ServedModel
@@ -74,19 +75,18 @@ class Endpoints:
             raise HTTPException(415, f"The content type is {kind}, not application/json.")
         asked = protocol.decode_request(await request.body())
         batch = protocol.batch_of(asked, self.config)
-        outputs = await self._thread(partial(served.infer, batch))
+        infer = partial(served.infer, {self.config.inputs[0].name: batch})
+        outputs = (await self._thread(infer))[self.config.outputs[0].name]
         self.metrics.answered(self.config.classes[best] for best in outputs.argmax(axis=1))
         return self._answer(protocol.response(asked, outputs, name, self.manifest))
 
     async def predict(self, request: Request) -> Response:
         """Probabilities for one image, preprocessed here."""
         served = self._require_ready()
-        image = await self._image(request)
-        row = await self._thread(partial(served.predict, image))
-        label = self.config.classes[int(row.argmax())]
-        named = dict(zip(self.config.classes, row.tolist(), strict=True))
-        self.metrics.answered([label])
-        return self._answer({"label": label, "probability": named[label], "probabilities": named})
+        sent = {self.config.inputs[0].name: await self._sent(request)}
+        answer = await self._thread(partial(served.predict, sent))
+        self.metrics.answered([answer.get("label", "")])
+        return self._answer(answer)
 
     async def get_config(self) -> Response:
         """The content of airlock.json."""
@@ -102,7 +102,7 @@ class Endpoints:
             {**msgspec.to_builtins(sample), "image": base64.b64encode(self.package.file(sample.file)).decode()}
             for sample in self.package.samples
         ]
-        return self._answer({"samples": samples, "tolerance": self.config.output.tolerance})
+        return self._answer({"samples": samples, "tolerance": self.config.outputs[0].tolerance})
 
     async def get_metrics(self) -> Response:
         """Counters in Prometheus' text format."""
@@ -110,7 +110,7 @@ class Endpoints:
 
     def _answer(self, document: Any, status: int = 200) -> Response:
         body = document | {"manifest": self.manifest} if isinstance(document, dict) else document
-        return Response(msgspec.json.encode(body), status, media_type="application/json")
+        return Response(to_json(body), status, media_type="application/json")
 
     def _require_name(self, name: str) -> None:
         if name != self.config.name:
@@ -121,7 +121,7 @@ class Endpoints:
             raise HTTPException(503, "The model is loading.", headers={"Retry-After": "1"})
         return self.served
 
-    async def _image(self, request: Request) -> bytes:
+    async def _sent(self, request: Request) -> bytes:
         kind = _kind(request)
         if kind == "multipart/form-data":
             async with request.form(max_files=1, max_fields=8) as form:
@@ -134,7 +134,7 @@ class Endpoints:
         return await request.body()
 
     def _require_kind(self, kind: str) -> None:
-        accepted = self.config.input.mime_types
+        accepted = self.config.inputs[0].mime_types
         if kind not in accepted:
             raise HTTPException(415, f"The content type is {kind or 'missing'}, not one of {', '.join(accepted)}.")
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from airlock.deployment.config import FORMATS
+from airlock.deployment.inputs import FORMATS
 from airlock.deployment.protocol import InferRequest
 
 _BINARY = {"type": "string", "format": "binary"}
@@ -38,7 +38,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "/predict": {
         "requestBody": {
             "required": True,
-            "content": {"multipart/form-data": _UPLOAD, **{name: {"schema": _BINARY} for name in FORMATS}},
+            "content": {
+                "multipart/form-data": _UPLOAD,
+                **{name: {"schema": _BINARY} for name in (*FORMATS, "text/plain")},
+            },
         }
     },
 }

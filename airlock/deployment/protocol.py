@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from airlock.deployment.config import PackageConfig
 from airlock.errors import UserError
 
-INPUT, OUTPUT = "image", "probabilities"
+OUTPUT = "probabilities"
 
 
 class InputTensor(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,9 +70,10 @@ def batch_of(request: InferRequest, config: PackageConfig) -> NDArray[np.uint8]:
 
     :raises UserError: another tensor than the metadata of the model names.
     """
-    if len(request.inputs) != 1 or request.inputs[0].name != INPUT:
+    expected = config.inputs[0].name
+    if len(request.inputs) != 1 or request.inputs[0].name != expected:
         names = [tensor.name for tensor in request.inputs]
-        raise UserError(f"The inputs are {names}, not [{INPUT!r}].", hint="Send exactly one input tensor.")
+        raise UserError(f"The inputs are {names}, not [{expected!r}].", hint="Send exactly one input tensor.")
     if any(output.get("name") != OUTPUT for output in request.outputs):
         raise UserError(f"There is one output, {OUTPUT!r}.", hint="Leave `outputs` away.")
     tensor = request.inputs[0]
@@ -101,7 +102,7 @@ def metadata(config: PackageConfig, manifest: str) -> dict[str, Any]:
         "name": config.name,
         "versions": [manifest],
         "platform": config.engine,
-        "inputs": [{"name": INPUT, "datatype": "UINT8", "shape": [-1, *config.input.shape]}],
+        "inputs": [{"name": config.inputs[0].name, "datatype": "UINT8", "shape": [-1, *config.inputs[0].shape]}],
         "outputs": [{"name": OUTPUT, "datatype": "FP32", "shape": [-1, len(config.classes)]}],
         "classes": config.classes,
         "manifest": manifest,
@@ -109,10 +110,10 @@ def metadata(config: PackageConfig, manifest: str) -> dict[str, Any]:
 
 
 def _require_shape(shape: list[int], config: PackageConfig) -> None:
-    limit = config.input.limits.batch
-    if tuple(shape[1:]) != config.input.shape or not 1 <= shape[0] <= limit:
+    limit = config.limits.batch
+    if shape[1:] != config.inputs[0].shape or not 1 <= shape[0] <= limit:
         raise UserError(
-            f"The shape is {shape}, not [n, {', '.join(map(str, config.input.shape))}] with n from 1 to {limit}.",
+            f"The shape is {shape}, not [n, {', '.join(map(str, config.inputs[0].shape))}] with n from 1 to {limit}.",
             hint="Send the tensor that the package's preprocessing makes.",
         )
 

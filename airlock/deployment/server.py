@@ -42,7 +42,7 @@ class ModelServer:
 
     def __init__(self, package: Package, manifest: str, host: str, port: int, root_path: str = "") -> None:
         endpoints = Endpoints(package, manifest)
-        app = Stamp(create_app(endpoints, self._fail), endpoints.metrics, package.config.input.limits.body_bytes)
+        app = Stamp(create_app(endpoints, self._fail), endpoints.metrics, package.config.limits.body_bytes)
         config = uvicorn.Config(app, host=host, port=port, root_path=root_path, lifespan="on", access_log=False,
                                 log_level="warning", limit_concurrency=128, timeout_graceful_shutdown=5)  # fmt: skip
         self._server = uvicorn.Server(config)

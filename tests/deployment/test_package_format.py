@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 
 from airlock.deployment import config as configs
+from airlock.deployment.outputs import Probabilities
 from airlock.deployment.package import Package, read_package
 from airlock.deployment.served import ServedModel
 from airlock.errors import IntegrityError, SourceError, UserError
@@ -34,7 +35,8 @@ class TestWrittenPackage:
         package = make_package()
         assert [item.difference for item in ServedModel(package).differences()] == [0, 0, 0]
         for sample in package.samples:
-            best = sample.probabilities.index(max(sample.probabilities))
+            answered = sample.outputs["probabilities"]
+            best = answered.index(max(answered))
             assert package.config.classes[best] == sample.label
 
     def test_is_built_twice_with_equal_bytes(self, make_package: MakePackage) -> None:
@@ -81,8 +83,8 @@ class TestBrokenPackage:
             ServedModel(mixed).require_samples()
 
     def test_with_another_number_of_classes_than_its_model_says_both(self, make_package: MakePackage) -> None:
-        with pytest.raises(UserError, match=r"3\), airlock.json says .*2\)"):
-            make_package(classes=["left", "right"])
+        with pytest.raises(UserError, match=r"is float32 \[N, 3\], airlock.json says float32 \[N, 2\]"):
+            make_package(outputs=[Probabilities(classes=["left", "right"])])
 
     def test_without_a_model_names_the_file(self, make_package: MakePackage) -> None:
         files = {name: data for name, data in make_package().files.items() if name != "model.tflite"}

@@ -163,8 +163,8 @@ class TestInstalled:
         folder, dags, errors = json.loads(self.python(installed, DAGS))
         assert folder.startswith(str(installed.folder))
         assert errors == {}
-        whole = [f"{case}_{part}" for case in ("digits", "fashion") for part in ("data", "model", "deployment")]
-        assert dags == sorted([*whole, "news_data", "news_model"])
+        cases, parts = ("digits", "fashion", "news"), ("data", "model", "deployment")
+        assert dags == sorted(f"{case}_{part}" for case in cases for part in parts)
 
     def test_the_command_line_answers(self, installed: Installed) -> None:
         said = installed.run(str(installed.python.with_name("airlock")), "--help")

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from airlock.deployment.config import PackageConfig
-from airlock.deployment.protocol import INPUT
+from airlock.deployment.loaded import INPUT
 
 
 class BadInput(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,8 +11,8 @@ from airlock.deployment import badinput
 from airlock.deployment.child import PACKAGE, RELEASE, Child
 from airlock.deployment.client import ModelClient
 from airlock.deployment.config import HEADER
+from airlock.deployment.loaded import INPUT
 from airlock.deployment.package import Package
-from airlock.deployment.protocol import INPUT
 from airlock.deployment.served import ServedModel
 from airlock.deployment.server import verified_package
 from airlock.errors import AirlockError, UserError

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.applications import Starlette
@@ -32,6 +32,8 @@ from airlock.errors import AirlockError, ResourceError, SourceError, UserError
 
 BINARY = "application/octet-stream"
 TRUTH_BYTES = 4_096
+
+Reply = TypeVar("Reply")
 
 
 class FeedbackBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +70,7 @@ class Endpoints:
         self._spool = spool
         self._thread = ThreadPoolExecutor(1, "model")  # an interpreter owns its tensors, decoded images cost memory
         self._batcher: Batcher | None = None
+        self._hung: asyncio.Future[Any] | None = None
 
     async def load(self) -> None:
         """Load the model; ready only after its samples were answered as the package states."""
@@ -90,7 +93,8 @@ class Endpoints:
     def is_ready(self) -> bool:
         """Is the model loaded, answering, and is the server not about to stop?"""
         batcher = self._batcher
-        return batcher is not None and batcher.stuck < self.options.timeout and not self.draining
+        hung = (self._hung is not None and not self._hung.done()) or (batcher and batcher.stuck > self.options.timeout)
+        return batcher is not None and not hung and not self.draining
 
     async def server(self, _request: Request) -> Response:
         """Name and version of the server."""
@@ -198,19 +202,32 @@ class Endpoints:
 
     async def _answer_payloads(self, request: Request, payloads: dict[str, bytes], types: dict[str, str]) -> Response:
         model, batcher = self._require_ready()
-        loop = asyncio.get_running_loop()
-        batch = await loop.run_in_executor(self._thread, model.prepare, payloads, types)
+        batch = await self._in_thread(model.prepare, payloads, types)
         upload = next(iter(payloads.values())), next(iter(types.values()), "")
         outputs, prediction = await self._predict(model, batcher, batch, upload if len(payloads) == 1 else None)
         row = {name: values[0] for name, values in outputs.items()}
         values = sum(array.size for array in row.values())
         if values >= self.options.large_values or request.query_params.get("format") == "hdf5":
-            name = await loop.run_in_executor(self._thread, self.outputs.write, row)
+            name = await self._in_thread(self.outputs.write, row)
             root = request.scope.get("root_path", "")
             document = {"url": f"{root}/outputs/{name}", "expires_seconds": self.options.outputs_seconds}
         else:
             document = model.answer(row)
         return self.answer(document | {"prediction": prediction})
+
+    async def _in_thread(self, work: Callable[..., Reply], *arguments: Any) -> Reply:
+        """Run work that must not stop the event loop.
+
+        :raises ResourceError: it was not done in time; the server is not ready until it is.
+        """
+        running = asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+        try:
+            async with asyncio.timeout(self.options.timeout):
+                return await asyncio.shield(running)
+        except TimeoutError as error:
+            self._hung = running
+            raise ResourceError(f"The input was not prepared within {self.options.timeout:g} s.",
+                                hint="Ask later, or with a smaller input.") from error  # fmt: skip
 
     async def _predict(
         self, model: Loaded, batcher: Batcher, batch: Tensors, upload: tuple[bytes, str] | None = None

@@ -18,8 +18,10 @@ from serving_machine import Machine
 from airlock.deployment.building import Parts, build_package
 from airlock.deployment.child import Child
 from airlock.deployment.config import ImageInput, PackageConfig
+from airlock.deployment.options import Options
 from airlock.deployment.package import Package
 from airlock.deployment.release import decode_release
+from airlock.deployment.shipping import SPOOL
 from airlock.governance import manifest as manifests
 from airlock.governance.manifest import ReleaseManifest
 from airlock.references import Artifact
@@ -149,6 +151,28 @@ def server(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         wait_until(child.ready, seconds=60, what="the server is ready")
         yield child
     finally:
+        child.stop()
+
+
+@pytest.fixture
+def serve(
+    release_of: Callable[[Package], Artifact], laid_out: Callable[[Artifact], Path], tmp_path: Path
+) -> Iterator[Callable[..., Child]]:
+    """Give ``serve(package, *arguments, **options)``: one server that is ready, with its spool in ``tmp_path``."""
+    children = []
+
+    def start(package: Package, *arguments: str, **options: object) -> Child:
+        release = release_of(package)
+        file = tmp_path / "options.json"
+        file.write_bytes(msgspec.json.encode(Options(**options)))
+        spool = tmp_path / SPOOL / "shapes" / release.digest.removeprefix("sha256:")
+        given = ["--options", str(file), "--spool", str(spool), *arguments]
+        children.append(Child(laid_out(release), release.digest, "shapes", tmp_path / "log", given))
+        children[-1].wait_ready(60)
+        return children[-1]
+
+    yield start
+    for child in children:
         child.stop()
 
 

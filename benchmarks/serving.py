@@ -69,10 +69,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="airlock-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         pythons = environments(Path(os.environ.get("AIRLOCK_BENCH_CACHE", folder)))
-        digits = Model(folder / "digits", "digits", side=8, pools=1, python=pythons["mlflow"])
+        digits = Model(folder / "digits", "digits", side=8, pools=1, units=128, python=pythons["mlflow"])
         compare(digits, pythons, stack)
     with tempfile.TemporaryDirectory(prefix="airlock-bench-") as name:
-        fashion = Model(Path(name), "fashion", side=28, pools=2, python=pythons["mlflow"])
+        fashion = Model(Path(name), "fashion", side=28, pools=2, units=1024, python=pythons["mlflow"])
         batching(fashion)
     return 0
 
@@ -84,12 +84,12 @@ class Model:
     :param python: of an environment that has onnx.
     """
 
-    def __init__(self, folder: Path, name: str, side: int, pools: int, python: Path) -> None:
+    def __init__(self, folder: Path, name: str, side: int, pools: int, units: int, python: Path) -> None:
         self.folder, self.name, self.side = folder, name, side
         folder.mkdir(exist_ok=True)
         self.onnx = folder / "model.onnx"
         weights = folder / "weights.npz"
-        make = [sys.executable, str(HERE / "serving.py"), "make", name, str(folder), str(side), str(pools)]
+        make = [sys.executable, str(HERE / "serving.py"), "make", name, str(folder), str(side), str(pools), str(units)]
         subprocess.run(make, check=True, capture_output=True)
         subprocess.run([python, RIVALS / "make_onnx.py", weights, self.onnx], check=True)
         self.image = np.random.default_rng(7).integers(0, 255, (1, side, side, 1)).astype(np.uint8)
@@ -98,11 +98,16 @@ class Model:
     @property
     def request(self) -> bytes:
         """An inference request of the Open Inference Protocol v2."""
-        tensor = {"name": "image", "datatype": "UINT8", "shape": list(self.image.shape), "data": self.image.ravel().tolist()}
+        tensor = {
+            "name": "image",
+            "datatype": "UINT8",
+            "shape": list(self.image.shape),
+            "data": self.image.ravel().tolist(),
+        }
         return msgspec.json.encode({"inputs": [tensor]})
 
 
-def make(name: str, folder: Path, side: int, pools: int) -> None:
+def make(name: str, folder: Path, side: int, pools: int, units: int) -> None:
     """Build network, package and release. In a process of its own: it holds TensorFlow."""
     import io
 
@@ -119,7 +124,7 @@ def make(name: str, folder: Path, side: int, pools: int) -> None:
 
     seed_everything(7)
     found = next((HERE.parent / "dags" / name).glob("network.*"))
-    network = Network(found, (side, side, 1), len(CLASSES), {})
+    network = Network(found, (side, side, 1), len(CLASSES), {"units": units})
     model = network.build()
     np.savez(folder / "weights.npz", *model.get_weights(), pools=pools, side=side)
     file = io.BytesIO()
@@ -176,7 +181,9 @@ def batching(model: Model) -> None:
         for _ in range(ROUNDS):
             for most, target in targets.items():
                 rates.setdefault(most, []).append(wrk(target, MANY).rate)
-    print(f"{MANY} clients: alone {[round(r) for r in rates[1]]}, in batches {[round(r) for r in rates[32]]} requests/s")
+    print(
+        f"{MANY} clients: alone {[round(r) for r in rates[1]]}, in batches {[round(r) for r in rates[32]]} requests/s"
+    )
     gains = [together / alone for alone, together in zip(rates[1], rates[32], strict=True)]
     report("serving_batched_over_unbatched", statistics.median(gains), 1.5, at_most=False)
 
@@ -284,7 +291,9 @@ def require_same(targets: dict[str, Target]) -> None:
     """Make sure that all servers give the same probabilities: otherwise they do not do the same work."""
     answers = {}
     for name, target in targets.items():
-        reply = httpx.post(target.url, content=target.body, headers={"Content-Type": "application/json"}, trust_env=False)
+        reply = httpx.post(
+            target.url, content=target.body, headers={"Content-Type": "application/json"}, trust_env=False
+        )
         assert reply.is_success, f"{name}: {reply.text[:300]}"
         answers[name] = numbers(reply.json())
     for name, values in answers.items():
@@ -294,7 +303,9 @@ def require_same(targets: dict[str, Target]) -> None:
 def numbers(document: Any) -> list[float]:
     """Return the ten probabilities in an answer, whatever its form."""
     while isinstance(document, dict):
-        document = document.get("outputs") or document.get("predictions") or document.get("data") or document["probabilities"]
+        document = (
+            document.get("outputs") or document.get("predictions") or document.get("data") or document["probabilities"]
+        )
         if isinstance(document, list) and isinstance(document[0], dict):
             document = document[0].get("data") or document[0]
     return list(np.ravel(document))
@@ -330,7 +341,7 @@ def environments(folder: Path) -> dict[str, Path]:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["make"]:
-        _, _, name, folder, side, pools = sys.argv
-        make(name, Path(folder), int(side), int(pools))
+        _, _, name, folder, side, pools, units = sys.argv
+        make(name, Path(folder), int(side), int(pools), int(units))
     else:
         sys.exit(main())

@@ -1,6 +1,7 @@
 """The HTTP face of a served model: Open Inference Protocol v2, uploads, URLs, and what the package says of itself."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +18,12 @@ from starlette.types import Receive, Scope, Send
 
 import airlock
 from airlock.deployment import openapi, protocol
-from airlock.deployment.batching import Batcher
+from airlock.deployment.batching import Batcher, Pace, measure
 from airlock.deployment.describing import Descriptions
+from airlock.deployment.hdf5 import MEDIA_TYPE, LargeOutputs
 from airlock.deployment.loaded import Loaded
 from airlock.deployment.metrics import Metrics
 from airlock.deployment.options import Options
-from airlock.deployment.outputs import MEDIA_TYPE, Outputs
 from airlock.deployment.package import Package
 from airlock.deployment.payloads import JSON, Payloads, expanded
 from airlock.deployment.predictions import Note, PredictionLog
@@ -30,6 +31,7 @@ from airlock.deployment.protocol import HEADER_LENGTH, Tensors
 from airlock.deployment.spool import Spool
 from airlock.errors import AirlockError, ResourceError, SourceError, UserError
 
+LOG = logging.getLogger("airlock.server")
 BINARY = "application/octet-stream"
 TRUTH_BYTES = 4_096
 
@@ -63,7 +65,7 @@ class Endpoints:
         self.metrics = Metrics(manifest)
         self.descriptions = Descriptions(package)
         self.payloads = Payloads(self.config, options)
-        self.outputs = Outputs(options.outputs_bytes, options.outputs_seconds)
+        self.outputs = LargeOutputs(options.outputs_bytes, options.outputs_seconds)
         self.model: Loaded | None = None
         self.log: PredictionLog | None = None
         self.draining = False
@@ -74,9 +76,10 @@ class Endpoints:
 
     async def load(self) -> None:
         """Load the model; ready only after its samples were answered as the package states."""
-        model, seconds = await asyncio.get_running_loop().run_in_executor(self._thread, _load, self.package)
-        self._batcher = Batcher(model.infer, self._thread, self.options.batch, self.options.delay_us / 1e6)
-        self._batcher.warm(seconds)
+        loop = asyncio.get_running_loop()
+        model, pace = await loop.run_in_executor(self._thread, _load, self.package, self.options.batch)
+        LOG.info("batches of up to %d rows, %.3f ms for one", pace.rows, 1000 * pace.seconds)
+        self._batcher = Batcher(model.infer, self._thread, pace, self.options.delay_us / 1e6)
         if self._spool:
             self.log = PredictionLog(self._spool, self.options.payload_share, model.answer)
             self.log.start()
@@ -352,9 +355,9 @@ async def _send(send: Send, answered: protocol.Encoded) -> None:
     await send({"type": "http.response.body", "body": answered.body})
 
 
-def _load(package: Package) -> tuple[Loaded, float]:
+def _load(package: Package, most: int) -> tuple[Loaded, Pace]:
     model = Loaded(package)
-    return model, model.measure()
+    return model, measure(model.infer, model.inputs, most)
 
 
 def _loading(endpoints: Endpoints, on_failure: Callable[[BaseException], None]) -> Any:

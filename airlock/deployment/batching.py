@@ -7,7 +7,7 @@ longer than a hop to a thread costs.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,15 +15,49 @@ import msgspec
 import numpy as np
 
 from airlock.deployment.protocol import Tensors, row_count
+from airlock.deployment.tensors import TensorSpec, zeros
 from airlock.errors import AirlockError, ResourceError
 
 INLINE_SECONDS = 0.001  # an inference that is expected to be shorter is not worth a thread
+HOP_SECONDS = 0.0001
+MEASURE_SECONDS = 0.3
+PAYS = 0.95  # a larger batch must be this much faster: who is in it waits for all of it
 FADE = 0.1  # weight of the newest inference in what is expected of the next
 
 # What engines and use cases' code raise.
 FAILURES = (AirlockError, ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 
 Infer = Callable[[Tensors], Tensors]
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How fast a model is here.
+
+    :param rows: in the batch that pays most.
+    :param seconds: that one row takes alone.
+    """
+
+    rows: int
+    seconds: float
+
+
+def measure(infer: Infer, inputs: Sequence[TensorSpec], most: int) -> Pace:
+    """Try batches of 1, 2, 4 … rows: more rows at once save hops and reads of the weights, until they leave the cache.
+
+    :param most: rows that a batch may have.
+    """
+    started = time.perf_counter()
+    best, alone, rows = 1, 0.0, 1
+    least = float("inf")
+    while rows <= most and time.perf_counter() - started < MEASURE_SECONDS:
+        shapes = {spec.name: (rows, *map(abs, spec.shape)) for spec in inputs}
+        batch = {spec.name: zeros(spec.datatype, shapes[spec.name]) for spec in inputs}
+        seconds = min(_timed(infer, batch) for _ in range(4))
+        alone = alone or seconds
+        if (seconds + HOP_SECONDS) / rows < PAYS * least:
+            best, least = rows, (seconds + HOP_SECONDS) / rows
+        rows *= 2
+    return Pace(best, alone)
 
 
 class _Waiting(msgspec.Struct, frozen=True):
@@ -40,21 +74,21 @@ class Batcher:
 
     :param infer: batch in, batch out; never called twice at once.
     :param thread: the one thread that ``infer`` may be called in.
-    :param most: rows in a batch; 1 turns batching off.
+    :param pace: rows in a batch (1 turns batching off), and what a row is expected to take.
     :param delay: seconds.
     """
 
-    def __init__(self, infer: Infer, thread: ThreadPoolExecutor, most: int, delay: float) -> None:
+    def __init__(self, infer: Infer, thread: ThreadPoolExecutor, pace: "Pace", delay: float) -> None:
         self.infer = infer
         self.thread = thread
-        self.most = most
+        self.most = pace.rows
         self.delay = delay
         self.batches = 0
         self.rows = 0
         self._waiting: deque[_Waiting] = deque()
         self._scheduled: asyncio.Handle | None = None
         self._began = 0.0  # when the batch that is computed in the thread began
-        self._expected = 1.0  # seconds a row
+        self._expected = pace.seconds
 
     @property
     def stuck(self) -> float:
@@ -138,10 +172,6 @@ class Batcher:
         self._expected += FADE * ((time.perf_counter() - started) / rows - self._expected)
         return _split(taken, outputs), None
 
-    def warm(self, seconds: float) -> None:
-        """State how long a row takes, from what was measured before the first request."""
-        self._expected = seconds
-
     @staticmethod
     def _done(taken: list[_Waiting], outputs: list[Tensors], error: Exception | None) -> None:
         for at, item in enumerate(taken):
@@ -167,6 +197,12 @@ def _split(taken: list[_Waiting], outputs: Tensors) -> list[Tensors]:
         {name: values[end - item.rows : end] for name, values in outputs.items()}
         for item, end in zip(taken, ends, strict=True)
     ]
+
+
+def _timed(infer: Infer, batch: Tensors) -> float:
+    started = time.perf_counter()
+    infer(batch)
+    return time.perf_counter() - started
 
 
 def _give_up(future: "asyncio.Future[Any]", timeout: float) -> None:

@@ -1,6 +1,5 @@
 """The model of a package as the server asks it: tensors by name in, tensors by name out, one batch at a time."""
 
-import time
 from functools import cached_property
 from typing import Any
 
@@ -63,10 +62,3 @@ class Loaded:
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 raise UnusableAnswer(f"The model's output {name!r} is NaN or infinite.", hint="Release another model.")
         return outputs
-
-    def measure(self) -> float:
-        batch = {spec.name: np.zeros((1, *map(abs, spec.shape)), "uint8") for spec in self.inputs}
-        self.infer(batch)
-        started = time.perf_counter()
-        self.infer(batch)
-        return time.perf_counter() - started

@@ -15,7 +15,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=600)]
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The content of the file; every field may be left away.
 
-    :param batch: rows that are computed together at most; 1 turns dynamic batching off.
+    :param batch: rows that are computed together at most, fewer where that is faster; 1 turns dynamic batching off.
     :param delay_us: microseconds that the first row of a batch waits for others.
     :param threads: CPU threads of one inference.
     :param queue: requests that may be in the server; further ones are answered 429.

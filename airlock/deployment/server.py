@@ -29,6 +29,7 @@ from airlock.errors import AirlockError, UserError
 LOG = logging.getLogger("airlock.server")
 REFUSED = 3
 LAME_SECONDS = 0.3  # a server that was told to stop still says so to whoever asks meanwhile
+SWITCH_SECONDS = 0.0005  # how long the event loop may wait for the thread that writes predictions down
 MOST_CONNECTIONS = 1_024
 
 
@@ -111,6 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
         stop_with_parent()
     if os.geteuid() == 0:
         LOG.warning("this process is root: a use case's code runs in it; start it as another user")
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         server = _server(options)
     except AirlockError as error:

@@ -105,9 +105,7 @@ class TestInputThatTakesTooLong:
 
 
 class TestModelThatAnswersNaN:
-    def test_is_the_servers_fault_and_nobody_sees_it(
-        self, serve: Serve, make_package: Callable[..., Package]
-    ) -> None:
+    def test_is_the_servers_fault_and_nobody_sees_it(self, serve: Serve, make_package: Callable[..., Package]) -> None:
         server = serve(make_package("brittle"))
         reply = httpx.post(server.url + INFER, json=tensor(0))
         assert reply.status_code == 500

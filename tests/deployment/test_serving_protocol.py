@@ -136,11 +136,14 @@ class TestBodyThatExpands:
 
     @pytest.mark.parametrize(
         ("coding", "body", "status"),
-        [("gzip", b"words", 400), ("gzip", gzip.compress(b"{}")[:-4], 400), ("br", b"", 415), ("deflate", zlib.compress(b"{"), 400)],
+        [
+            ("gzip", b"words", 400),
+            ("gzip", gzip.compress(b"{}")[:-4], 400),
+            ("br", b"", 415),
+            ("deflate", zlib.compress(b"{"), 400),
+        ],
     )
-    def test_in_another_way_than_it_says_is_refused(
-        self, server: Child, coding: str, body: bytes, status: int
-    ) -> None:
+    def test_in_another_way_than_it_says_is_refused(self, server: Child, coding: str, body: bytes, status: int) -> None:
         reply = httpx.post(server.url + INFER, content=body, headers={"Content-Encoding": coding})
         assert reply.status_code == status
 

@@ -13,7 +13,7 @@ SUFFIX = ".h5"
 MEDIA_TYPE = "application/x-hdf5"
 
 
-class Outputs:
+class LargeOutputs:
     """A folder of its own for one server.
 
     :param most: bytes of files.

@@ -7,6 +7,7 @@
     │   ├── SourceError                   an input cannot be fetched, read or decoded
     │   ├── DataRejected                  data was read, and breaks a declared expectation
     │   └── IntegrityError                bytes are not what their digest says
+    ├── ModelError (ArithmeticError)      a package answers what is no answer: its owner must act, not who asked
     ├── NotApproved (PermissionError)     nobody in the right role approved exactly this
     ├── InfrastructureError (OSError)     a service, node or process went away: retry
     └── ResourceError (MemoryError)       memory, disk or time ran out: change the knob it names
@@ -52,6 +53,10 @@ class DataRejected(UserError):
 
 class IntegrityError(UserError):
     """Stored bytes are missing or are not what their digest says."""
+
+
+class ModelError(AirlockError, ArithmeticError):
+    """A model, or the code packaged with it, gave what is no answer to an input that is in order."""
 
 
 class NotApproved(AirlockError, PermissionError):

@@ -25,7 +25,7 @@ from airlock.deployment.loaded import Loaded
 from airlock.deployment.metrics import Metrics
 from airlock.deployment.options import Options
 from airlock.deployment.package import Package
-from airlock.deployment.payloads import JSON, Payloads, expanded
+from airlock.deployment.uploads import JSON, Payloads, expanded
 from airlock.deployment.predictions import Note, PredictionLog
 from airlock.deployment.protocol import HEADER_LENGTH, Tensors
 from airlock.deployment.spool import Spool

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from airlock.deployment.config import PackageConfig
-from airlock.deployment.loaded import INPUT
 
 
 class BadInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,10 +31,10 @@ def cases(config: PackageConfig, image: bytes) -> list[BadInput]:
 
 def _tensors(config: PackageConfig) -> list[BadInput]:
     path = f"/v2/models/{config.name}/infer"
-    height, width, channels = config.input.shape
+    height, width, channels = config.inputs[0].shape
     count = height * width * channels
     good: dict[str, Any] = {
-        "name": INPUT,
+        "name": config.inputs[0].name,
         "datatype": "UINT8",
         "shape": [1, height, width, channels],
         "data": [0] * count,
@@ -44,7 +43,7 @@ def _tensors(config: PackageConfig) -> list[BadInput]:
         "wrong shape": {"shape": [1, height + 1, width, channels]},
         "no shape": {"shape": []},
         "negative shape": {"shape": [-1, height, width, channels]},
-        "too large a batch": {"shape": [config.input.limits.batch + 1, height, width, channels]},
+        "too large a batch": {"shape": [config.limits.batch + 1, height, width, channels]},
         "wrong datatype": {"datatype": "FP64"},
         "wrong name": {"name": "something"},
         "too few values": {"data": [0] * (count - 1)},
@@ -72,8 +71,8 @@ def _tensors(config: PackageConfig) -> list[BadInput]:
 
 
 def _images(config: PackageConfig, image: bytes) -> list[BadInput]:
-    kind = config.input.mime_types[0]
-    limits = config.input.limits
+    kind = config.inputs[0].mime_types[0]
+    limits = config.inputs[0].limits
 
     def case(name: str, status: int, body: bytes, content_type: str = kind) -> BadInput:
         return BadInput(name=name, path="/predict", status=status, body=body, headers={"Content-Type": content_type})
@@ -85,7 +84,7 @@ def _images(config: PackageConfig, image: bytes) -> list[BadInput]:
         case("truncated image", 422, image[: len(image) // 2]),
         case("decompression bomb", 422, png_header(50_000, 50_000)),
         case("one side too long", 422, png_header(limits.side + 1, 1)),
-        case("body too large", 413, image + b"\0" * limits.body_bytes),
+        case("body too large", 413, image + b"\0" * config.limits.body_bytes),
         case("broken form", 400, b"--x\r\nno form", "multipart/form-data; boundary=x"),
         case("form without a file", 400, _form(b"words"), "multipart/form-data; boundary=x"),
         BadInput(name="prediction by GET", path="/predict", status=405, method="GET"),

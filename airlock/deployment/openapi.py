@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from airlock.deployment.config import PackageConfig
-from airlock.deployment.payloads import FORM, JSON, Located
+from airlock.deployment.uploads import FORM, JSON, Located
 from airlock.deployment.protocol import HEADER_LENGTH, InferRequest
 
 LENGTH_HEADER = HEADER_LENGTH.lower().encode()

@@ -45,6 +45,10 @@ class Package:
             raise UserError(f"The package has no file {name!r}.", hint="Build the package again.")
         return self.files[name]
 
+    def sent(self, sample: Sample) -> dict[str, bytes]:
+        """Return what a sample sends, by input's name."""
+        return {name: self.file(path) for name, path in sample.files.items()}
+
     def require(self, digest: str) -> None:
         """Fail unless this is the package of that digest.
 

@@ -1,56 +1,111 @@
-"""From an approved candidate to the parts of its package: which samples, which input, which words."""
+"""From an approved candidate to the parts of its package: which samples, which inputs, which words."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from airlock.deployment.config import ImageInput, Licences, PackageConfig
+import airlock
+from airlock.deployment.building import Given, code_of
+from airlock.deployment.config import Licences, Limits, PackageConfig, Provenance
+from airlock.deployment.inputs import AnyInput, Dtype, ImageInput, TextInput
+from airlock.deployment.outputs import AnyOutput, Probabilities
 from airlock.deployment.package import Package
 from airlock.deployment.served import ServedModel
 from airlock.errors import IntegrityError, UserError
 from airlock.governance.manifest import CandidateManifest
+from airlock.model.runnable import Engine
 from airlock.model.tensors import Split
 
 if TYPE_CHECKING:
     from airlock.stores.datasets import DatasetStore
 
 NO_LICENCE = b"No licence is declared for this model and its samples: all rights stay with their owners.\n"
+PREPROCESSING, POSTPROCESSING = "preprocessing.py", "postprocessing.py"
+FILES: dict[Engine, str] = {"litert": "model.tflite", "onnx": "model.onnx"}
 MODES: dict[int, Literal["L", "RGB"]] = {1: "L", 3: "RGB"}
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
     """A test sample that goes into the package.
 
-    :param tensor: what training made of it (height, width, channels).
+    :param tensor: what training made of it.
     """
 
     sample_id: str
     label: str
-    tensor: NDArray[np.uint8]
+    tensor: NDArray[Any]
 
 
-def config_of(candidate: CandidateManifest, digest: str, shape: tuple[int, ...], licences: Licences) -> PackageConfig:
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What a use case says of its packages.
+
+    :param licences: of the model and its code, and of the sample data.
+    :param outputs: what the model gives; by default the probabilities of the candidate's classes.
+    :param limits: what a request and the model may cost.
+    :param postprocessing: content of the code file, with ``postprocessing_parameters``.
+    """
+
+    licences: Licences = Licences()
+    outputs: list[AnyOutput] = []
+    limits: Limits = Limits()
+    postprocessing: bytes | None = None
+    postprocessing_parameters: dict[str, Any] = {}
+
+
+def config_of(
+    candidate: CandidateManifest, digest: str, engine: Engine, said: Said, expected: AnyInput, metrics: dict[str, float]
+) -> PackageConfig:
     """Return the configuration for a candidate.
 
     :param digest: of the candidate manifest.
-    :param shape: height, width, channels of the tensors it was trained on.
-    :raises UserError: the number of channels is neither grey's nor colour's.
+    :param engine: that the model file is for.
+    :param expected: what it takes, see :func:`input_of`.
+    :param metrics: figures of the packaged model.
     """
-    height, width, channels = shape
-    if channels not in MODES:
-        raise UserError(f"The tensors have {channels} channels, not 1 or 3.", hint="Change the use case's transform.")
+    after = said.postprocessing
     return PackageConfig(
         name=candidate.use_case,
         use_case=candidate.use_case,
-        classes=candidate.classes,
-        input=ImageInput(mode=MODES[channels], width=width, height=height, channels=channels),
-        preprocessing_parameters=candidate.transform_parameters,
-        licences=licences,
-        metrics=candidate.metrics,
         manifest=digest,
+        provenance=_provenance(candidate),
+        licences=said.licences,
+        engine=engine,
+        model=FILES[engine],
+        inputs=[expected],
+        outputs=said.outputs or [Probabilities(classes=candidate.classes)],
+        postprocessing=code_of(POSTPROCESSING, after, said.postprocessing_parameters) if after else None,
+        metrics=metrics,
+        limits=said.limits,
+    )
+
+
+def input_of(candidate: CandidateManifest, transform: bytes, kind: str, tensors: NDArray[Any]) -> AnyInput:
+    """Return what a candidate takes.
+
+    :param transform: content of the use case's ``transform.py``; ``kind`` what it transforms, ``image`` or ``text``.
+    :param tensors: what training made of samples, the first axis the samples.
+    :raises UserError: the number of channels is neither grey's nor colour's.
+    """
+    shape, dtype = list(tensors.shape[1:]), msgspec.convert(str(tensors.dtype), Dtype)
+    code = code_of(PREPROCESSING, transform, candidate.transform_parameters)
+    if kind == "text":
+        return TextInput(name="text", shape=shape, dtype=dtype, preprocessing=code)
+    if shape[-1] not in MODES:
+        raise UserError(f"The tensors have {shape[-1]} channels, not 1 or 3.", hint="Change the use case's transform.")
+    return ImageInput(name="image", mode=MODES[shape[-1]], shape=shape, dtype=dtype, preprocessing=code)
+
+
+def _provenance(candidate: CandidateManifest) -> Provenance:
+    return Provenance(
+        data=candidate.data,
+        dataset=candidate.dataset.digest,
+        labels=candidate.labels.digest,
+        network=candidate.network_code.digest,
+        code=candidate.code,
+        created_by=f"airlock {airlock.__version__}",
     )
 
 
@@ -65,8 +120,10 @@ def choose(test: Split, classes: list[str]) -> list[Chosen]:
     return chosen
 
 
-def images_of(datasets: "DatasetStore", candidate: CandidateManifest, chosen: list[Chosen]) -> list[tuple[str, bytes]]:
-    """Return label and encoded image of each chosen sample.
+def contents_of(datasets: "DatasetStore", candidate: CandidateManifest, chosen: list[Chosen], name: str) -> list[Given]:
+    """Return each chosen sample with the content it had when it was trained on.
+
+    :param name: of the input that takes it.
 
     :raises IntegrityError: the dataset version does not hold a sample it was trained on.
     """
@@ -77,18 +134,19 @@ def images_of(datasets: "DatasetStore", candidate: CandidateManifest, chosen: li
             f"Dataset {candidate.dataset.name} version {candidate.dataset.version} has no sample {missing[0]}.",
             hint="Run the transform step on this dataset version again.",
         )
-    return [(item.label, content[item.sample_id]) for item in chosen]
+    return [Given(label=item.label, sent={name: content[item.sample_id]}) for item in chosen]
 
 
 def require_same_tensors(package: Package, chosen: Iterable[Chosen]) -> None:
-    """Fail when serving prepares an image otherwise than training did.
+    """Fail when serving prepares a sample otherwise than training did.
 
     :raises UserError: names the sample.
     """
     served = ServedModel(package)
     for sample, item in zip(package.samples, chosen, strict=True):
-        if not np.array_equal(served.prepare(package.file(sample.file), sample.file), item.tensor):
+        (tensor,) = served.prepare(package.sent(sample), sample.types, sample.file).values()
+        if not np.array_equal(tensor, item.tensor):
             raise UserError(
                 f"Sample {item.sample_id} becomes another tensor when it is served than when it was trained on.",
-                hint="transform.py must depend on the image alone, and the images must have the mode it expects.",
+                hint="transform.py must depend on the sample alone, and images must have the mode it expects.",
             )

@@ -1,112 +1,116 @@
-"""What arrives at ``/predict``: a raw body, a form with one file per input, or the URL of the input."""
+"""What was sent under an input's name, to what the preprocessing or the model takes."""
 
-import zlib
+import io
+from typing import Any
 
 import msgspec
-from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
-from airlock.deployment.config import PackageConfig
-from airlock.deployment.options import Options
+from airlock.deployment.images import decode_image
+from airlock.deployment.inputs import AnyInput, ImageInput, TensorInput, TextInput
+from airlock.errors import SourceError
 
-FORM, JSON = "multipart/form-data", "application/json"
-CODINGS = {b"gzip": 31, b"deflate": 15}  # zlib's window bits
+JSON, RAW, NPY = "application/json", "application/octet-stream", "application/x-npy"
 
 
-class Located(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of a request that says where its input is.
+def decode(data: bytes, expected: AnyInput, mime_type: str = "") -> "Image.Image | str | NDArray[Any]":
+    """Return an image, a text or a tensor.
 
-    :param url: an http or https address that everybody can reach.
+    :param mime_type: what the sender says it is; by default the first that the input accepts, for an image any.
+    :raises SourceError: it is not of that type, or beyond the input's limits.
     """
-
-    url: str
-
-
-class Payloads:
-    """Reads encoded inputs by name, each with its media type."""
-
-    def __init__(self, config: PackageConfig, options: Options) -> None:
-        self.accepted = {"image": config.input.mime_types}
-        self.limit = config.input.limits.body_bytes
-        self.most_rows = config.input.limits.batch
-        self.options = options
-
-    async def read(self, request: Request) -> tuple[dict[str, bytes], dict[str, str]]:
-        """Return contents and media types by input.
-
-        :raises SourceError: the URL cannot be fetched, or must not be.
-        """
-        kind = kind_of(request)
-        if (url := request.query_params.get("fileurl")) is not None:
-            return await self._fetched(url)
-        if kind == FORM:
-            return await self._form(request)
-        body = await request.body()
-        if kind == JSON and (located := _located(body)):
-            return await self._fetched(located.url)
-        return self._only(body, kind)
-
-    async def _fetched(self, url: str) -> tuple[dict[str, bytes], dict[str, str]]:
-        from airlock.deployment.fetching import Fetcher  # costs memory that most servers never need
-
-        options = self.options
-        found = await Fetcher(self.limit, options.fetch_seconds, options.allowed_hosts).fetch(url)
-        return self._only(found.content, found.kind)
-
-    async def _form(self, request: Request) -> tuple[dict[str, bytes], dict[str, str]]:
-        async with request.form(max_files=len(self.accepted), max_fields=8) as form:
-            files = {name: item for name, item in form.items() if isinstance(item, UploadFile)}
-            if not files:
-                raise HTTPException(400, "The form holds no file. Send the input as a file field.")
-            if len(self.accepted) == 1:
-                files = {next(iter(self.accepted)): next(iter(files.values()))}
-            if files.keys() != self.accepted.keys():
-                raise HTTPException(400, f"The form's files are {sorted(files)}, not {sorted(self.accepted)}.")
-            types = {name: self._checked(name, (item.content_type or "").lower()) for name, item in files.items()}
-            return {name: await item.read() for name, item in files.items()}, types
-
-    def _only(self, body: bytes, kind: str) -> tuple[dict[str, bytes], dict[str, str]]:
-        if len(self.accepted) > 1:
-            raise HTTPException(415, f"This model has the inputs {sorted(self.accepted)}. Send a form of files.")
-        name = next(iter(self.accepted))
-        return {name: body}, {name: self._checked(name, kind)}
-
-    def _checked(self, name: str, kind: str) -> str:
-        accepted = self.accepted[name]
-        if kind not in accepted:
-            raise HTTPException(415, f"The content type is {kind or 'missing'}, not one of {', '.join(accepted)}.")
-        return kind
+    if mime_type and mime_type not in expected.mime_types:
+        raise SourceError(
+            f"The input {expected.name!r} is sent as {mime_type}.", hint=f"Send {', '.join(expected.mime_types)}."
+        )
+    if isinstance(expected, ImageInput):
+        return decode_image(data, expected, mime_type)
+    if isinstance(expected, TextInput):
+        return _text(data, expected)
+    return _tensor(data, expected, mime_type or expected.mime_types[0])
 
 
-def kind_of(request: Request) -> str:
-    """Return a request's media type, lower case, without parameters."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+def checked(tensor: NDArray[Any], expected: TensorInput) -> NDArray[Any]:
+    """Return a tensor that is what the model takes.
 
-
-def expanded(body: bytes, coding: bytes, limit: int) -> bytes:
-    """Return a body without its content coding, which must not expand it beyond a limit.
-
-    :param coding: value of ``Content-Encoding``.
+    :raises SourceError: another dtype or shape, or a value that is no finite number.
     """
-    if coding in (b"", b"identity"):
-        return body
-    if coding not in CODINGS:
-        raise HTTPException(415, f"The content encoding is {coding.decode('latin-1')[:40]}, not gzip or deflate.")
-    stream = zlib.decompressobj(CODINGS[coding])
+    if str(tensor.dtype) != expected.dtype or tensor.shape != expected.dimensions:
+        raise SourceError(
+            f"The tensor {expected.name!r} is {tensor.dtype} {list(tensor.shape)}, "
+            f"not {expected.dtype} {expected.shape}.",
+            hint="Send the tensor that the package's configuration names.",
+        )
+    if expected.dtype == "float32" and not np.isfinite(tensor).all():
+        raise SourceError(
+            f"The tensor {expected.name!r} holds values that are no finite numbers.", hint="Send figures."
+        )
+    return tensor
+
+
+def _text(data: bytes, expected: TextInput) -> str:
+    # A character has four bytes at most: what is far too long is not even decoded.
+    if len(data) > 4 * expected.max_characters:
+        raise _too_long(f"{len(data)} bytes", expected)
     try:
-        found = stream.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise HTTPException(400, f"The body is not {coding.decode()}: {error}.") from error
-    if len(found) > limit:
-        raise HTTPException(413, f"The body expands to more than {limit} bytes.")
-    if not stream.eof:
-        raise HTTPException(400, f"The {coding.decode()} body is cut short.")
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"The text is not UTF-8: {error}.", hint="Send text/plain in UTF-8.") from error
+    if len(text) > expected.max_characters:
+        raise _too_long(f"{len(text)} characters", expected)
+    if not text.strip():
+        raise SourceError("The text is empty.", hint="Send at least one word.")
+    return text
+
+
+def _too_long(found: str, expected: TextInput) -> SourceError:
+    return SourceError(
+        f"The text {expected.name!r} has {found}, more than {expected.max_characters} characters.", hint="Shorten it."
+    )
+
+
+def _tensor(data: bytes, expected: TensorInput, mime_type: str) -> NDArray[Any]:
+    reader = {JSON: _from_json, RAW: _from_raw, NPY: _from_npy}[mime_type]
+    try:
+        return checked(reader(data, expected), expected)
+    except (ValueError, OverflowError, RecursionError, EOFError) as error:
+        if isinstance(error, SourceError):
+            raise
+        raise SourceError(
+            f"The tensor {expected.name!r} cannot be read as {mime_type}: {error}.",
+            hint=f"Send {expected.dtype} {expected.shape}.",
+        ) from error
+
+
+def _from_json(data: bytes, expected: TensorInput) -> NDArray[Any]:
+    values = np.asarray(msgspec.json.decode(data))  # a MsgspecError is a ValueError
+    if values.dtype.kind not in "iuf" or (values.dtype.kind == "f" and expected.dtype != "float32"):
+        raise ValueError(f"it holds {values.dtype}, not {expected.dtype}")
+    if expected.dtype == "float32":
+        return values.astype(np.float32)
+    limits = np.iinfo(expected.dtype)
+    if values.size and (values.min() < limits.min or values.max() > limits.max):
+        raise ValueError(f"its values go from {values.min()} to {values.max()}")
+    return values.astype(expected.dtype)
+
+
+def _from_raw(data: bytes, expected: TensorInput) -> NDArray[Any]:
+    dtype = np.dtype(expected.dtype)
+    count = int(np.prod(expected.shape)) if expected.shape else 1
+    if len(data) != count * dtype.itemsize:
+        raise ValueError(f"it has {len(data)} bytes, not {count * dtype.itemsize}")
+    return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype).reshape(expected.dimensions)
+
+
+def _from_npy(data: bytes, expected: TensorInput) -> NDArray[Any]:
+    file = io.BytesIO(data)
+    # The header may claim any size: only what it says is allocated, so it is read before.
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    if shape != expected.dimensions or dtype != expected.dtype:
+        raise ValueError(f"it is {dtype} {list(shape)}")
+    found: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
     return found
-
-
-def _located(body: bytes) -> Located | None:
-    try:
-        return msgspec.json.decode(body, type=Located)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None

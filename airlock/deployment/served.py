@@ -1,92 +1,171 @@
-"""The model of a package, ready to answer: its own preprocessing in front of its own model.
+"""The model of a package, ready to answer: its own preprocessing, its own model, its own postprocessing.
 
-The same :class:`~airlock.model.litert.LiteModel` and :class:`~airlock.model.preprocessing.Preprocessor` measured
+The same :func:`~airlock.model.runtimes.open_model` and :class:`~airlock.model.preprocessing.Preprocessor` measured
 the candidate, so serving cannot drift away from training by having code of its own.
 """
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from airlock.deployment.images import decode_image
+from airlock.deployment import answers, payloads
+from airlock.deployment.binding import Binding
+from airlock.deployment.config import Sample
+from airlock.deployment.inputs import AnyInput, Code, TensorInput
+from airlock.deployment.outputs import Answer
 from airlock.deployment.package import Package
-from airlock.errors import IntegrityError, UserError
-from airlock.model.litert import LiteModel
+from airlock.deployment.postprocessing import Postprocessor
+from airlock.digests import digest_bytes
+from airlock.errors import IntegrityError, SourceError
 from airlock.model.preprocessing import Preprocessor
+
+Row = Mapping[str, NDArray[Any]]
+"""One sample's outputs of the model, by output's name, without the batch axis."""
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a sample's answer is from the one in the package: largest absolute difference."""
+    """How far a sample's answer is from the one in the package.
+
+    :param difference: largest absolute one of ``output``.
+    """
 
     file: str
+    output: str
     difference: float
+    tolerance: float
+
+    @property
+    def close(self) -> bool:
+        """Do they count as the same?"""
+        return self.difference <= self.tolerance
 
 
 class ServedModel:
-    """Preprocessing and model of a package. Not safe for two threads at once.
+    """A package's model with what comes before and after it. Not safe for two threads at once.
 
     :param package: its files, as they were hashed: what runs is loaded from a private copy of them.
-    :raises UserError: the model and ``airlock.json`` contradict each other.
+    :param threads: CPU threads of one prediction.
+    :raises UserError: the files and ``airlock.json`` contradict each other.
     """
 
-    def __init__(self, package: Package) -> None:
+    def __init__(self, package: Package, threads: int = 1) -> None:
         self.package = package
         self.config = package.config
         with tempfile.TemporaryDirectory(prefix="airlock-package-") as folder:
             package.write(Path(folder))
-            self._model = LiteModel(Path(folder) / self.config.model)
-            code = Path(folder) / self.config.preprocessing
-            self._transform = Preprocessor(code, self.config.input.shape, self.config.preprocessing_parameters)
-        found = self._model.shape, self._model.classes
-        stated = self.config.input.shape, len(self.config.classes)
-        if found != stated:
-            raise UserError(
-                f"The model has (shape, classes) {found}, airlock.json says {stated}.", hint="Package again."
-            )
+            self._model = Binding(Path(folder) / self.config.model, self.config, threads)
+            self._before = {
+                each.name: Preprocessor(
+                    self._code(each.preprocessing, folder), each.dimensions, each.preprocessing.parameters
+                )
+                for each in self.config.inputs
+                if not isinstance(each, TensorInput)
+            }
+            after = self.config.postprocessing
+            self._after = Postprocessor(self._code(after, folder), self.config) if after else None
 
-    def prepare(self, image: bytes, name: str = "the image") -> NDArray[np.uint8]:
-        """Return the tensor (height, width, channels) of an encoded image.
+    def prepare(
+        self, sent: Mapping[str, bytes], types: Mapping[str, str] | None = None, name: str = "the request"
+    ) -> dict[str, NDArray[Any]]:
+        """Return one sample's tensors by input's name.
 
-        :raises SourceError: it cannot be read.
+        :param sent: what was sent, by input's name.
+        :param types: MIME type by input's name; where there is none, any that the input accepts.
+        :param name: how a message names the sample.
+        :raises SourceError: an input is missing, unknown, or cannot be read within its limits.
         """
-        tensor: NDArray[np.uint8] = self._transform(decode_image(image, self.config.input), name)
-        return tensor
+        known = {each.name for each in self.config.inputs}
+        if sent.keys() != known:
+            raise SourceError(
+                f"{name} has the inputs {', '.join(sorted(sent)) or 'none'}, not {', '.join(sorted(known))}.",
+                hint="Send each under its name.",
+            )
+        return {
+            each.name: self._tensor(each, sent[each.name], (types or {}).get(each.name, ""), name)
+            for each in self.config.inputs
+        }
 
-    def predict(self, image: bytes, name: str = "the image") -> NDArray[np.float32]:
-        """Return the probabilities (classes,) of an encoded image."""
-        row: NDArray[np.float32] = self.infer(self.prepare(image, name)[np.newaxis])[0]
-        return row
+    def infer(self, batch: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Return the model's outputs by output's name.
 
-    def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the probabilities (n, classes) of a batch of tensors (n, height, width, channels)."""
-        return self._model.predict(batch)
+        :param batch: tensors by input's name; their first axis is the batch, as it is of what is returned.
+        :raises UserError: another dtype or shape than the model's.
+        :raises ModelError: the model gives values that are no finite numbers.
+        """
+        return self._model.run(batch)
+
+    def values(self, row: Row) -> dict[str, Any]:
+        """Return all outputs of one sample by name, postprocessed: arrays, and custom JSON.
+
+        :raises ModelError: the postprocessing fails, or returns something else than it should.
+        """
+        return dict(row) | (self._after(row) if self._after else {})
+
+    def answer(self, row: Row) -> Answer:
+        """Return the document for one sample: JSON, but for large arrays, which stay NumPy's."""
+        return answers.document(self.values(row), self.config)
+
+    def predict(
+        self, sent: Mapping[str, bytes], types: Mapping[str, str] | None = None, name: str = "the request"
+    ) -> Answer:
+        """Go the whole way with one sample."""
+        return self.answer(self._row(sent, types, name))
+
+    def values_of(
+        self, sent: Mapping[str, bytes], types: Mapping[str, str] | None = None, name: str = "the request"
+    ) -> dict[str, Any]:
+        """Go the whole way with one sample, but for the document."""
+        return self.values(self._row(sent, types, name))
 
     def differences(self) -> list[Difference]:
-        """Compare every sample's answer with the one the package states."""
-        return [
-            Difference(file=sample.file, difference=self._difference(sample.file, sample.probabilities))
-            for sample in self.package.samples
-        ]
+        """Compare every output of every sample with the one the package states."""
+        return [found for sample in self.package.samples for found in self._differences(sample)]
 
     def require_samples(self) -> None:
         """Fail unless every sample is answered as the package states.
 
-        :raises IntegrityError: this machine, engine or preprocessing computes something else.
+        :raises IntegrityError: this machine, engine or code computes something else.
         """
-        tolerance = self.config.output.tolerance
-        wrong = [item for item in self.differences() if not item.difference <= tolerance]
+        wrong = [item for item in self.differences() if not item.close]
         if wrong:
             named = ", ".join(f"{item.file} by {item.difference:.3g}" for item in wrong[:3])
             raise IntegrityError(
-                f"{len(wrong)} of the package's samples differ by more than {tolerance}: {named}.",
+                f"{len({item.file for item in wrong})} of the package's samples differ by more than "
+                f"{wrong[0].tolerance}: {named}.",
                 hint="Serve with the engine version the package was built with.",
             )
 
-    def _difference(self, file: str, stated: list[float]) -> float:
-        answer = self.predict(self.package.file(file), file)
-        if len(stated) != len(answer):
-            return float("inf")
-        return float(np.max(np.abs(answer - np.asarray(stated, np.float32))))
+    def _differences(self, sample: Sample) -> list[Difference]:
+        found = self.values_of(self.package.sent(sample), sample.types, sample.file)
+        return [
+            Difference(
+                file=sample.file,
+                output=each.name,
+                difference=answers.difference(found[each.name], sample.outputs.get(each.name)),
+                tolerance=each.tolerance,
+            )
+            for each in self.config.outputs
+        ]
+
+    def _row(self, sent: Mapping[str, bytes], types: Mapping[str, str] | None, name: str) -> Row:
+        tensors = self.prepare(sent, types, name)
+        outputs = self.infer({key: tensor[np.newaxis] for key, tensor in tensors.items()})
+        return {key: output[0] for key, output in outputs.items()}
+
+    def _tensor(self, expected: AnyInput, data: bytes, mime_type: str, name: str) -> NDArray[Any]:
+        decoded = payloads.decode(data, expected, mime_type)
+        if isinstance(decoded, np.ndarray):
+            return decoded
+        return self._before[expected.name](decoded, name)
+
+    def _code(self, code: Code, folder: str) -> Path:
+        if digest_bytes(self.package.file(code.file)) != code.digest:
+            raise IntegrityError(
+                f"{code.file} is not the code that airlock.json names.", hint="Build the package again."
+            )
+        return Path(folder) / code.file

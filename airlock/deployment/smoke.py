@@ -65,13 +65,13 @@ def smoke(endpoint: str, package: Package, manifest: str, requests: int) -> Repo
     samples = package.samples
     count = max(requests, len(samples))
     with ModelClient(endpoint) as client:
-        rounds = [client.predict(package.file(samples[at % len(samples)].file)) for at in range(count)]
+        rounds = [client.predict(*_body(package, samples[at % len(samples)])) for at in range(count)]
     times = 1000 * np.asarray([prediction.seconds for prediction in rounds])
     pairs = zip(samples, rounds, strict=False)
     return Report(
         endpoint=endpoint,
         manifest=manifest,
-        tolerance=package.config.output.tolerance,
+        tolerance=package.config.outputs[0].tolerance,
         requests=count,
         p50_ms=round(float(np.percentile(times, 50)), 3),
         p99_ms=round(float(np.percentile(times, 99)), 3),
@@ -79,8 +79,13 @@ def smoke(endpoint: str, package: Package, manifest: str, requests: int) -> Repo
     )
 
 
+def _body(package: Package, sample: Sample) -> tuple[bytes, str]:
+    (name, path), *_ = sample.files.items()
+    return package.file(path), sample.types[name]
+
+
 def _answer(sample: Sample, found: Prediction, classes: list[str]) -> Answer:
-    stated = dict(zip(classes, sample.probabilities, strict=True))
+    stated = dict(zip(classes, sample.outputs["probabilities"], strict=True))
     pairs = [(found.probabilities.get(name, float("inf")), value) for name, value in stated.items()]
     return Answer(
         file=sample.file,

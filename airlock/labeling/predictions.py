@@ -70,11 +70,11 @@ def by_champion(
     manifest = load(artifacts, release, ReleaseManifest)
     with tempfile.TemporaryDirectory(prefix="airlock-champion-") as folder:
         model = ServedModel(read_package(artifacts.fetch(manifest.package, Path(folder) / "package")))
-    name, classes = f"{manifest.use_case} {short(release)}", model.config.classes
+    expected, name = model.config.inputs[0].name, f"{manifest.use_case} {short(release)}"
     found = {}
     for sample_id, content in contents(datasets, dataset, wanted):
-        row = model.predict(content, sample_id[:12]).tolist()
-        found[sample_id] = _predicted(dict(zip(classes, row, strict=True)), name)
+        answer = model.predict({expected: content}, name=sample_id[:12])
+        found[sample_id] = _predicted(answer["probabilities"], name)
     return found
 
 

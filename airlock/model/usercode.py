@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from airlock.errors import UserError
+from airlock.errors import AirlockError, UserError
 
 
 def load_function(path: Path, name: str) -> Callable[..., Any]:
@@ -30,15 +30,17 @@ def load_function(path: Path, name: str) -> Callable[..., Any]:
 
 
 class Blame:
-    """Turns whatever a user's code raises into a :class:`UserError` that says where.
+    """Turns whatever a user's code raises into an error of ours that says where.
 
     :param what: what went wrong, before the colon.
     :param hint: the way out.
+    :param kind: of the error.
     """
 
-    def __init__(self, what: str, hint: str) -> None:
+    def __init__(self, what: str, hint: str, kind: type[AirlockError] = UserError) -> None:
         self.what = what
         self.hint = hint
+        self.kind = kind
 
     def __enter__(self) -> None:
         """Nothing to prepare."""
@@ -46,4 +48,4 @@ class Blame:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         """Let our own errors, memory errors and interrupts pass as they are; a ``sys.exit`` is an error here."""
         if isinstance(error, Exception | SystemExit) and not isinstance(error, UserError | MemoryError):
-            raise UserError(f"{self.what}: {type(error).__name__}: {error}.", hint=self.hint) from error
+            raise self.kind(f"{self.what}: {type(error).__name__}: {error}.", hint=self.hint) from error

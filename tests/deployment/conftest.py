@@ -15,10 +15,12 @@ import pytest
 from PIL import Image
 from serving_machine import Machine
 
-from airlock.deployment.building import Parts, build_package
+from airlock.deployment.building import Given, Parts, build_package, code_of
 from airlock.deployment.child import Child
-from airlock.deployment.config import ImageInput, PackageConfig
+from airlock.deployment.config import Licences, PackageConfig
+from airlock.deployment.inputs import ImageInput
 from airlock.deployment.options import Options
+from airlock.deployment.outputs import Probabilities
 from airlock.deployment.package import Package
 from airlock.deployment.release import decode_release
 from airlock.deployment.shipping import SPOOL
@@ -67,8 +69,13 @@ def make_package(models: dict[str, bytes]) -> Callable[..., Package]:
         config = PackageConfig(
             name=use_case,
             use_case=use_case,
-            classes=CLASSES,
-            input=ImageInput(mode="L", width=8, height=8, channels=1),
+            inputs=[
+                ImageInput(
+                    name="image", mode="L", shape=[8, 8, 1], preprocessing=code_of("preprocessing.py", TRANSFORM)
+                )
+            ],
+            outputs=[Probabilities(classes=CLASSES)],
+            licences=Licences(code="Apache-2.0", data="CC0-1.0"),
             manifest="sha256:" + "c" * 64,
             metrics={"accuracy": 1.0},
         )
@@ -76,9 +83,9 @@ def make_package(models: dict[str, bytes]) -> Callable[..., Package]:
             Parts(
                 config=msgspec.structs.replace(config, **changes),
                 model=models[model],
-                preprocessing=TRANSFORM,
+                code={"preprocessing.py": TRANSFORM},
                 licence=b"Test data, free to use.\n",
-                samples=[(label, picture(label)) for label in CLASSES],
+                samples=[Given(label=label, sent={"image": picture(label)}) for label in CLASSES],
             )
         )
 

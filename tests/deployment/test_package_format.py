@@ -34,7 +34,8 @@ class TestWrittenPackage:
         package = make_package()
         assert [item.difference for item in ServedModel(package).differences()] == [0, 0, 0]
         for sample in package.samples:
-            best = sample.probabilities.index(max(sample.probabilities))
+            answered = sample.outputs["probabilities"]
+            best = answered.index(max(answered))
             assert package.config.classes[best] == sample.label
 
     def test_is_built_twice_with_equal_bytes(self, make_package: MakePackage) -> None:

@@ -12,8 +12,10 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from airlock.deployment.building import Parts, build_package
-from airlock.deployment.config import ImageInput, PackageConfig
+from airlock.deployment.building import Given, Parts, build_package, code_of
+from airlock.deployment.config import PackageConfig
+from airlock.deployment.inputs import ImageInput
+from airlock.deployment.outputs import Probabilities
 from airlock.governance.manifest import CandidateManifest, DataManifest, ReleaseManifest, put
 from airlock.references import Artifact, DatasetVersion, LabelSet, ModelVersion, TrackingRun
 from airlock.settings import Settings
@@ -67,13 +69,14 @@ class Releases:
         config = PackageConfig(
             name=USE_CASE,
             use_case=USE_CASE,
-            classes=CLASSES,
-            input=ImageInput(mode="L", width=8, height=8, channels=1),
+            inputs=[ImageInput(name="image", mode="L", shape=[8, 8, 1], preprocessing=code_of("before.py", TRANSFORM))],
+            outputs=[Probabilities(classes=CLASSES)],
             manifest=self.candidate.digest,
             metrics={"accuracy": 1.0},
         )
-        samples = [("left", _picture())]
-        parts = Parts(config=config, model=model, preprocessing=TRANSFORM, licence=b"Free to use.\n", samples=samples)
+        samples = [Given(label="left", sent={"image": _picture()})]
+        code, licence = {"before.py": TRANSFORM}, b"Free to use.\n"
+        parts = Parts(config=config, model=model, code=code, licence=licence, samples=samples)
         with tempfile.TemporaryDirectory() as folder:
             return self.store.put_tree(build_package(parts).write(Path(folder)))
 

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from airlock.deployment import answers, payloads
+from airlock.deployment import answers, decoding
 from airlock.deployment.binding import Binding
 from airlock.deployment.config import Sample
 from airlock.deployment.inputs import AnyInput, Code, TensorInput
@@ -158,7 +158,7 @@ class ServedModel:
         return {key: output[0] for key, output in outputs.items()}
 
     def _tensor(self, expected: AnyInput, data: bytes, mime_type: str, name: str) -> NDArray[Any]:
-        decoded = payloads.decode(data, expected, mime_type)
+        decoded = decoding.decode(data, expected, mime_type)
         if isinstance(decoded, np.ndarray):
             return decoded
         return self._before[expected.name](decoded, name)

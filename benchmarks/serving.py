@@ -113,8 +113,10 @@ def make(name: str, folder: Path, side: int, pools: int, units: int) -> None:
 
     from PIL import Image
 
-    from airlock.deployment.building import Parts, build_package
-    from airlock.deployment.config import ImageInput, PackageConfig
+    from airlock.deployment.building import Given, Parts, build_package, code_of
+    from airlock.deployment.config import PackageConfig
+    from airlock.deployment.inputs import ImageInput
+    from airlock.deployment.outputs import Probabilities
     from airlock.digests import digest_bytes
     from airlock.governance.manifest import ReleaseManifest
     from airlock.model.backend import seed_everything
@@ -129,12 +131,18 @@ def make(name: str, folder: Path, side: int, pools: int, units: int) -> None:
     np.savez(folder / "weights.npz", *model.get_weights(), pools=pools, side=side)
     file = io.BytesIO()
     Image.fromarray(np.full((side, side), 100, np.uint8)).save(file, "PNG")
+    code = code_of("preprocessing.py", TRANSFORM)
+    image = ImageInput(name="image", mode="L", shape=[side, side, 1], preprocessing=code)
     config = PackageConfig(
-        name=name, use_case=name, classes=CLASSES, manifest="sha256:" + "0" * 64,
-        input=ImageInput(mode="L", width=side, height=side, channels=1),
-    )  # fmt: skip
+        name=name,
+        use_case=name,
+        inputs=[image],
+        outputs=[Probabilities(classes=CLASSES)],
+        manifest="sha256:" + "0" * 64,
+    )
+    sample = Given(label="0", sent={"image": file.getvalue()})
     parts = Parts(
-        config=config, model=export_float(model), preprocessing=TRANSFORM, licence=b"", samples=[("0", file.getvalue())]
+        config=config, model=export_float(model), code={code.file: TRANSFORM}, licence=b"free", samples=[sample]
     )
     package = build_package(parts)
     package.write(folder / "package")

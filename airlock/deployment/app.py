@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -17,7 +18,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 import airlock
-from airlock.deployment import openapi, protocol
+from airlock.deployment import answers, openapi, protocol
 from airlock.deployment.batching import Batcher, Pace, measure
 from airlock.deployment.describing import Descriptions
 from airlock.deployment.hdf5 import MEDIA_TYPE, LargeOutputs
@@ -25,10 +26,10 @@ from airlock.deployment.loaded import Loaded
 from airlock.deployment.metrics import Metrics
 from airlock.deployment.options import Options
 from airlock.deployment.package import Package
-from airlock.deployment.uploads import JSON, Payloads, expanded
 from airlock.deployment.predictions import Note, PredictionLog
-from airlock.deployment.protocol import HEADER_LENGTH, Tensors
+from airlock.deployment.protocol import HEADER_LENGTH, Tensors, row_count
 from airlock.deployment.spool import Spool
+from airlock.deployment.uploads import JSON, Payloads, expanded
 from airlock.errors import AirlockError, ResourceError, SourceError, UserError
 
 LOG = logging.getLogger("airlock.server")
@@ -77,11 +78,11 @@ class Endpoints:
     async def load(self) -> None:
         """Load the model; ready only after its samples were answered as the package states."""
         loop = asyncio.get_running_loop()
-        model, pace = await loop.run_in_executor(self._thread, _load, self.package, self.options.batch)
+        model, pace = await loop.run_in_executor(self._thread, _load, self.package, self.options)
         LOG.info("batches of up to %d rows, %.3f ms for one", pace.rows, 1000 * pace.seconds)
         self._batcher = Batcher(model.infer, self._thread, pace, self.options.delay_us / 1e6)
         if self._spool:
-            self.log = PredictionLog(self._spool, self.options.payload_share, model.answer)
+            self.log = PredictionLog(self._spool, self.options.payload_share, model.answer if model.light else None)
             self.log.start()
         self.model = model
 
@@ -185,7 +186,7 @@ class Endpoints:
 
     def answer(self, document: dict[str, Any], status: int = 200) -> Response:
         """Return a JSON answer that names the manifest."""
-        return Response(msgspec.json.encode(document | {"manifest": self.manifest}), status, media_type=JSON)
+        return Response(answers.to_json(document | {"manifest": self.manifest}), status, media_type=JSON)
 
     def refused(self, error: HTTPException) -> Response:
         """Return the answer of a refusal."""
@@ -205,17 +206,20 @@ class Endpoints:
 
     async def _answer_payloads(self, request: Request, payloads: dict[str, bytes], types: dict[str, str]) -> Response:
         model, batcher = self._require_ready()
-        batch = await self._in_thread(model.prepare, payloads, types)
+        batch = await self._in_thread(model.batch, payloads, types)
         upload = next(iter(payloads.values())), next(iter(types.values()), "")
         outputs, prediction = await self._predict(model, batcher, batch, upload if len(payloads) == 1 else None)
         row = {name: values[0] for name, values in outputs.items()}
-        values = sum(array.size for array in row.values())
-        if values >= self.options.large_values or request.query_params.get("format") == "hdf5":
-            name = await self._in_thread(self.outputs.write, row)
+        values = model.values(row) if model.light else await self._in_thread(model.values, row)
+        arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+        large = sum(array.size for array in arrays.values()) >= self.options.large_values
+        if large or request.query_params.get("format") == "hdf5":
+            name = await self._in_thread(self.outputs.write, arrays)
             root = request.scope.get("root_path", "")
             document = {"url": f"{root}/outputs/{name}", "expires_seconds": self.options.outputs_seconds}
+            document |= {name: value for name, value in values.items() if name not in arrays}
         else:
-            document = model.answer(row)
+            document = answers.document(values, self.config)
         return self.answer(document | {"prediction": prediction})
 
     async def _in_thread(self, work: Callable[..., Reply], *arguments: Any) -> Reply:
@@ -241,7 +245,7 @@ class Endpoints:
         outputs: Tensors | None = None
         status = 500
         try:
-            outputs = model.require_finite(await batcher.ask(batch, self.options.timeout))
+            outputs = await batcher.ask(batch, self.options.timeout)
             status = 200
         except ResourceError:
             status = 503
@@ -250,7 +254,7 @@ class Endpoints:
             if self.log:
                 seconds = time.perf_counter() - started
                 self.log.note(Note(prediction, batch, outputs, seconds, status, time.time(), upload))
-        self.metrics.answered(model.labels(outputs))
+        self.metrics.answered(model.labels(outputs), row_count(batch))
         return outputs, prediction
 
     def _require_model(self, named: dict[str, str]) -> None:
@@ -355,9 +359,9 @@ async def _send(send: Send, answered: protocol.Encoded) -> None:
     await send({"type": "http.response.body", "body": answered.body})
 
 
-def _load(package: Package, most: int) -> tuple[Loaded, Pace]:
-    model = Loaded(package)
-    return model, measure(model.infer, model.inputs, most)
+def _load(package: Package, options: Options) -> tuple[Loaded, Pace]:
+    model = Loaded(package, options.threads)
+    return model, measure(model.infer, model.inputs, options.batch)
 
 
 def _loading(endpoints: Endpoints, on_failure: Callable[[BaseException], None]) -> Any:

@@ -35,12 +35,15 @@ class Descriptions:
         return {"licences": msgspec.to_builtins(self.config.licences), "text": self.package.licence}
 
     def samples(self) -> dict[str, Any]:
-        """The package's samples with their images (base64) and the outputs to expect."""
+        """The package's samples with what they send (base64) and the outputs to expect."""
         samples = [
-            {**msgspec.to_builtins(sample), "image": base64.b64encode(self.package.file(sample.file)).decode()}
+            {
+                **msgspec.to_builtins(sample),
+                "sent": {name: base64.b64encode(data).decode() for name, data in self.package.sent(sample).items()},
+            }
             for sample in self.package.samples
         ]
-        return {"samples": samples, "tolerance": self.config.output.tolerance}
+        return {"samples": samples, "tolerance": {each.name: each.tolerance for each in self.config.outputs}}
 
     def sample(self, named: str) -> tuple[dict[str, bytes], dict[str, str]]:
         """Return contents and media types of one sample.
@@ -52,7 +55,7 @@ class Descriptions:
         sample = samples.get(named) or by_number.get(named)
         if sample is None:
             raise HTTPException(404, f"There is no sample {named[:80]!r}, only 0 to {len(samples) - 1}.")
-        return {"image": self.package.file(sample.file)}, {"image": "image/png"}
+        return self.package.sent(sample), sample.types
 
     def archive(self) -> bytes:
         """The package's files, as a ZIP."""

@@ -1,64 +1,63 @@
-"""The model of a package as the server asks it: tensors by name in, tensors by name out, one batch at a time."""
+"""The model of a package as the server asks it: what its tensors are in the protocol's words, and what is cheap."""
 
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
+from airlock.deployment.inputs import AnyInput
+from airlock.deployment.outputs import AnyArray, ClassOutput
 from airlock.deployment.package import Package
 from airlock.deployment.protocol import Tensors
 from airlock.deployment.served import ServedModel
-from airlock.deployment.tensors import TensorSpec
-from airlock.errors import AirlockError
-
-INPUT, OUTPUT = "image", "probabilities"
+from airlock.deployment.tensors import TensorSpec, datatype_of
 
 
-class UnusableAnswer(AirlockError):
-    """A model answered with what is no number: nobody's request is to blame."""
+class Loaded(ServedModel):
+    """A served model that answered its package's samples as the package states.
 
-
-class Loaded:
-    """A served model behind one face, whatever its inputs and outputs are.
-
-    :param package: verified; it is only loaded once its samples were answered as it states.
+    :param threads: CPU threads of one inference.
+    :raises IntegrityError: it answers otherwise here.
     """
 
-    def __init__(self, package: Package) -> None:
-        self.config = package.config
-        self._served = ServedModel(package)
-        self._served.require_samples()
+    def __init__(self, package: Package, threads: int) -> None:
+        super().__init__(package, threads)
+        self.require_samples()
 
     @cached_property
     def inputs(self) -> list[TensorSpec]:
-        return [TensorSpec(INPUT, "UINT8", self.config.input.shape)]
+        """What the protocol calls inputs."""
+        return [
+            TensorSpec(each.name, datatype_of(np.dtype(each.dtype)), each.dimensions) for each in self.config.inputs
+        ]
 
     @cached_property
     def outputs(self) -> list[TensorSpec]:
-        return [TensorSpec(OUTPUT, "FP32", (len(self.config.classes),))]
-
-    def prepare(self, payloads: dict[str, bytes], _types: dict[str, str]) -> Tensors:
-        return {INPUT: self._served.prepare(next(iter(payloads.values())))[np.newaxis]}
-
-    def infer(self, batch: Tensors) -> Tensors:
-        return {OUTPUT: self._served.infer(batch[INPUT])}
-
-    def answer(self, row: Tensors) -> dict[str, Any]:
-        values = row[OUTPUT]
-        label = self.config.classes[int(values.argmax())]
-        named = dict(zip(self.config.classes, values.tolist(), strict=True))
-        return {"label": label, "probability": named[label], "probabilities": named}
+        """What the protocol calls outputs: the model's own, before any postprocessing."""
+        return [
+            TensorSpec(each.name, datatype_of(np.dtype(each.dtype)), each.dimensions) for each in self.config.arrays
+        ]
 
     @cached_property
     def output_names(self) -> list[str]:
+        """Names of the outputs."""
         return [spec.name for spec in self.outputs]
 
-    def labels(self, outputs: Tensors) -> list[str]:
-        return [self.config.classes[best] for best in outputs[OUTPUT].argmax(axis=1)]
+    @cached_property
+    def light(self) -> bool:
+        """Is an answer a few figures, made without code of the use case?"""
+        return self.config.postprocessing is None and all(isinstance(out, ClassOutput) for out in self.config.outputs)
 
-    @staticmethod
-    def require_finite(outputs: Tensors) -> Tensors:
-        for name, values in outputs.items():
-            if values.dtype.kind == "f" and not np.isfinite(values).all():
-                raise UnusableAnswer(f"The model's output {name!r} is NaN or infinite.", hint="Release another model.")
-        return outputs
+    def labels(self, outputs: Tensors) -> list[str]:
+        """Return the most probable class of each row; none for a model without probabilities."""
+        found = self.config.probabilities
+        if found is None or found.name not in outputs:
+            return []
+        return [found.classes[best] for best in outputs[found.name].argmax(axis=1).tolist()]
+
+    def batch(self, sent: dict[str, bytes], types: dict[str, str]) -> Tensors:
+        """Return a batch of one made of what was sent."""
+        return {name: tensor[np.newaxis] for name, tensor in self.prepare(sent, types).items()}
+
+
+def _spec(each: AnyInput | AnyArray) -> TensorSpec:
+    return TensorSpec(each.name, datatype_of(np.dtype(each.dtype)), each.dimensions)

@@ -27,11 +27,13 @@ class Metrics:
         self.seconds[route] += seconds
         self.buckets[route][bisect_left(BUCKETS, seconds)] += 1
 
-    def answered(self, labels: Iterable[str]) -> None:
-        """Count what was predicted: a shift of it shows a canary that answers otherwise than the champion."""
-        for label in labels:
-            self.predictions += 1
-            self.answers[label] += 1
+    def answered(self, labels: Iterable[str], rows: int) -> None:
+        """Count what was predicted: a shift of it shows a canary that answers otherwise than the champion.
+
+        :param labels: of the rows, where the model gives any.
+        """
+        self.predictions += rows
+        self.answers.update(labels)
 
     def text(self, ready: bool, gauges: Mapping[str, float], counters: Mapping[str, float]) -> str:
         """Return the exposition.

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from airlock.deployment.config import PackageConfig
-from airlock.deployment.uploads import FORM, JSON, Located
 from airlock.deployment.protocol import HEADER_LENGTH, InferRequest
+from airlock.deployment.uploads import FORM, JSON, Located
 
 LENGTH_HEADER = HEADER_LENGTH.lower().encode()
 READ_HEADERS = frozenset({b"content-type", b"content-encoding", LENGTH_HEADER})
@@ -61,8 +61,10 @@ def document(config: PackageConfig, manifest: str, feedback: type[msgspec.Struct
 
 
 def _uploads(config: PackageConfig) -> dict[str, Any]:
-    form = {"type": "object", "properties": {"image": _BINARY}, "required": ["image"]}
-    return {FORM: form, JSON: _inlined(Located), **dict.fromkeys(config.input.mime_types, _BINARY)}
+    names = [each.name for each in config.inputs]
+    form = {"type": "object", "properties": dict.fromkeys(names, _BINARY), "required": names}
+    kinds = [kind for each in config.inputs for kind in each.mime_types] if len(names) == 1 else []
+    return {FORM: form, **dict.fromkeys(kinds, _BINARY), JSON: {} if JSON in kinds else _inlined(Located)}
 
 
 def _get(summary: str, kind: str = JSON) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from airlock.deployment.answers import to_json
 from airlock.deployment.protocol import Tensors, row_count
 from airlock.deployment.spool import Predicted, Segment, Spool, Truth
 from airlock.digests import digest_bytes
@@ -25,7 +26,6 @@ DOCUMENT_BYTES = 4_096
 class Note(msgspec.Struct, frozen=True):
     """One answered request.
 
-    :param describe: gives the document of a row of outputs; called in the thread that writes.
     :param upload: the encoded input and its media type, where it was one.
     """
 
@@ -42,10 +42,11 @@ class PredictionLog:
     """Takes notes and writes them into a spool.
 
     :param share: of the inputs that are kept.
-    :param describe: row of outputs by name to the document a client would get of it.
+    :param describe: row of outputs by name to the document a client would get of it; without it, as where that takes
+        long or runs a use case's code, only a digest of the outputs is noted.
     """
 
-    def __init__(self, spool: Spool, share: float, describe: Callable[[Tensors], Any]) -> None:
+    def __init__(self, spool: Spool, share: float, describe: Callable[[Tensors], Any] | None) -> None:
         self.spool = spool
         self.share = share
         self.describe = describe
@@ -100,14 +101,14 @@ class PredictionLog:
 
     def _row(self, note: Note, at: int, name: str) -> Predicted:
         inputs = {key: np.ascontiguousarray(values[at]) for key, values in note.inputs.items()}
-        document = None if note.outputs is None else self.describe({k: v[at] for k, v in note.outputs.items()})
+        document = None if note.outputs is None else self._document({k: v[at] for k, v in note.outputs.items()})
         found = document if isinstance(document, dict) else {}
         payload, media_type = self._payload(note, inputs)
         return Predicted(
             id=name,
             time=note.time,
             input=_digest(inputs),
-            outputs=_brief(document),
+            outputs=document,
             label=found.get("label"),
             probability=found.get("probability"),
             latency=note.latency,
@@ -115,6 +116,11 @@ class PredictionLog:
             payload=payload,
             media_type=media_type,
         )
+
+    def _document(self, row: Tensors) -> Any:
+        if self.describe is None:
+            return {"digest": _digest({name: np.ascontiguousarray(values) for name, values in row.items()})}
+        return _brief(self.describe(row))
 
     def _payload(self, note: Note, inputs: Tensors) -> tuple[bytes | None, str]:
         if random.random() >= self.share:
@@ -134,5 +140,5 @@ def _digest(inputs: Tensors) -> str:
 
 def _brief(document: Any) -> Any:
     """Return a document that is small enough for a row of a table, else its digest."""
-    data = msgspec.json.encode(document)
+    data = to_json(document)
     return document if len(data) <= DOCUMENT_BYTES else {"digest": digest_bytes(data), "bytes": len(data)}

@@ -1,6 +1,7 @@
 """What arrives at ``/predict``: a raw body, a form with one file per input, or the URL of the input."""
 
 import zlib
+from collections.abc import Sequence
 
 import msgspec
 from starlette.datastructures import UploadFile
@@ -27,9 +28,9 @@ class Payloads:
     """Reads encoded inputs by name, each with its media type."""
 
     def __init__(self, config: PackageConfig, options: Options) -> None:
-        self.accepted = {"image": config.input.mime_types}
-        self.limit = config.input.limits.body_bytes
-        self.most_rows = config.input.limits.batch
+        self.accepted: dict[str, Sequence[str]] = {each.name: each.mime_types for each in config.inputs}
+        self.limit = config.limits.body_bytes
+        self.most_rows = config.limits.batch
         self.options = options
 
     async def read(self, request: Request) -> tuple[dict[str, bytes], dict[str, str]]:

@@ -63,15 +63,15 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def make_package(models: dict[str, bytes]) -> Callable[..., Package]:
-    """Give ``make_package(model="soft", use_case="shapes")``."""
+    """Give ``make_package(model="soft", use_case="shapes", transform=…)``."""
 
-    def make(model: str = "soft", use_case: str = "shapes", **changes: object) -> Package:
+    def make(model: str = "soft", use_case: str = "shapes", transform: bytes = TRANSFORM, **changes: object) -> Package:
         config = PackageConfig(
             name=use_case,
             use_case=use_case,
             inputs=[
                 ImageInput(
-                    name="image", mode="L", shape=[8, 8, 1], preprocessing=code_of("preprocessing.py", TRANSFORM)
+                    name="image", mode="L", shape=[8, 8, 1], preprocessing=code_of("preprocessing.py", transform)
                 )
             ],
             outputs=[Probabilities(classes=CLASSES)],
@@ -83,7 +83,7 @@ def make_package(models: dict[str, bytes]) -> Callable[..., Package]:
             Parts(
                 config=msgspec.structs.replace(config, **changes),
                 model=models[model],
-                code={"preprocessing.py": TRANSFORM},
+                code={"preprocessing.py": transform},
                 licence=b"Test data, free to use.\n",
                 samples=[Given(label=label, sent={"image": picture(label)}) for label in CLASSES],
             )

@@ -1,4 +1,4 @@
-"""A server where there is no ledger: it verifies the decision that was shipped beside the release, or serves nothing."""
+"""A server where there is no ledger: it verifies the decision shipped beside the release, or serves nothing."""
 
 import json
 import subprocess
@@ -43,8 +43,8 @@ def ship(machine: Machine, tmp_path: Path) -> Callable[[], Path]:
 
 class TestServerWithADecision:
     def refused(self, folder: Path, release: Artifact, decision: Path, keys: str) -> str:
-        command = [sys.executable, "-m", "airlock.deployment.server", "--package", str(folder / "package"),
-                   "--manifest", release.digest, "--port", "1", "--decision", str(decision), "--keys", keys]  # fmt: skip
+        command = [sys.executable, "-m", "airlock.deployment.server", "--package", str(folder / "package")]
+        command += ["--manifest", release.digest, "--port", "1", "--decision", str(decision), "--keys", keys]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 3
         return done.stderr

@@ -35,9 +35,9 @@ def transform(image):
 
 
 @pytest.fixture
-def sleepy(package: Package) -> Package:
+def sleepy(make_package: Callable[..., Package]) -> Package:
     """A package whose preprocessing takes long over dark pictures."""
-    return Package(package.files | {"preprocessing.py": SLEEPY})
+    return make_package(transform=SLEEPY)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 The same network with the same weights, one process each, one thread for inference, wrk on loopback, turn by turn in
 the same minutes. Airlock serves with everything on: limits, metrics, and every prediction noted for the scoring store.
-Needs ``wrk``. The rivals get virtual environments of their own, kept in ``AIRLOCK_BENCH_CACHE`` when that names a folder.
+Needs ``wrk``. The rivals get virtual environments of their own, kept where ``AIRLOCK_BENCH_CACHE`` names a folder.
 """
 
 import os

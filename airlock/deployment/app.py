@@ -361,7 +361,7 @@ async def _send(send: Send, answered: protocol.Encoded) -> None:
 
 def _load(package: Package, options: Options) -> tuple[Loaded, Pace]:
     model = Loaded(package, options.threads)
-    return model, measure(model.infer, model.inputs, options.batch)
+    return model, measure(model.infer, model.sample, options.batch)
 
 
 def _loading(endpoints: Endpoints, on_failure: Callable[[BaseException], None]) -> Any:

@@ -7,7 +7,7 @@ longer than a hop to a thread costs.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,7 +15,6 @@ import msgspec
 import numpy as np
 
 from airlock.deployment.protocol import Tensors, row_count
-from airlock.deployment.tensors import TensorSpec, zeros
 from airlock.errors import AirlockError, ResourceError
 
 INLINE_SECONDS = 0.001  # an inference that is expected to be shorter is not worth a thread
@@ -41,17 +40,17 @@ class Pace(msgspec.Struct, frozen=True):
     seconds: float
 
 
-def measure(infer: Infer, inputs: Sequence[TensorSpec], most: int) -> Pace:
+def measure(infer: Infer, sample: Tensors, most: int) -> Pace:
     """Try batches of 1, 2, 4 … rows: more rows at once save hops and reads of the weights, until they leave the cache.
 
+    :param sample: a batch of one.
     :param most: rows that a batch may have.
     """
     started = time.perf_counter()
     best, alone, rows = 1, 0.0, 1
     least = float("inf")
     while rows <= most and time.perf_counter() - started < MEASURE_SECONDS:
-        shapes = {spec.name: (rows, *map(abs, spec.shape)) for spec in inputs}
-        batch = {spec.name: zeros(spec.datatype, shapes[spec.name]) for spec in inputs}
+        batch = {name: np.repeat(values, rows, axis=0) for name, values in sample.items()}
         seconds = min(_timed(infer, batch) for _ in range(4))
         alone = alone or seconds
         if (seconds + HOP_SECONDS) / rows < PAYS * least:

@@ -47,6 +47,12 @@ class Loaded(ServedModel):
         """Is an answer a few figures, made without code of the use case?"""
         return self.config.postprocessing is None and all(isinstance(out, ClassOutput) for out in self.config.outputs)
 
+    @cached_property
+    def sample(self) -> Tensors:
+        """The package's first sample, as a batch of one."""
+        first = self.package.samples[0]
+        return self.batch(self.package.sent(first), first.types)
+
     def labels(self, outputs: Tensors) -> list[str]:
         """Return the most probable class of each row; none for a model without probabilities."""
         found = self.config.probabilities

@@ -110,11 +110,6 @@ def to_values(values: NDArray[Any]) -> list[Any]:
     return [_encoded(word).decode(errors="replace") for word in flat] if values.dtype == object else flat
 
 
-def zeros(datatype: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return an array of zeros, or of empty texts."""
-    return np.full(shape, b"", object) if datatype == BYTES else np.zeros(shape, DATATYPES[datatype][0])
-
-
 def finite(values: NDArray[Any], limit: float | None = None) -> NDArray[Any]:
     """Return the array if all of it is numbers.
 

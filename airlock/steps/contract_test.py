@@ -6,7 +6,7 @@ from airlock.errors import UserError
 from airlock.references import Artifact
 from airlock.steps.context import StepContext
 
-ENVIRONMENT = ("ai-edge-litert", "fastapi", "numpy", "pillow", "python-multipart", "starlette", "uvicorn")
+ENVIRONMENT = ("ai-edge-litert", "h5py", "httptools", "numpy", "pillow", "python-multipart", "starlette", "uvicorn")
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -47,7 +47,12 @@ class TestServer:
         return serve(package, payload_share=1.0)
 
     def ship(self, shipper: Shipper, wait: Callable[..., float], count: int) -> None:
-        wait(lambda: shipper.ship() >= 0 and len(shipper.scoring.predictions("shapes")) >= count, 20, "they are there")
+        def there() -> bool:
+            shipper.ship()
+            found = shipper.scoring.predictions("shapes")
+            return len(found) >= count and any(row.truth for row in found)
+
+        wait(there, 20, "predictions and truth are there")
 
     def test_notes_every_row_and_takes_the_truth_later(
         self, server: Child, shipper: Shipper, png: Callable[..., bytes], wait: Callable[..., float]

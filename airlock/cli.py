@@ -1,4 +1,4 @@
-"""``airlock``: the embedded stack, the demo, datasets, gates, policies, the ledger and what it says about the past."""
+"""``airlock``: the embedded stack, the demo, datasets, gates, packages, the ledger and what it says about the past."""
 
 import sys
 
@@ -12,6 +12,7 @@ from airlock.commands import (
     ledger,
     lineage,
     model,
+    package,
     policy,
     reproduce,
     results,
@@ -35,6 +36,7 @@ for name, commands in {
     "search": search,
     "key": key,
     "model": model,
+    "package": package,
     "run": run,
 }.items():
     app.add_typer(commands.app, name=name)

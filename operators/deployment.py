@@ -10,18 +10,37 @@ from airlock.operators.step import StepOperator
 
 
 class PackageStep(StepOperator):
-    """Put model, preprocessing, signature, licence and sample inputs into one folder, and write its manifest.
+    """Put model, preprocessing, postprocessing, licence and samples into one folder, and write its manifest.
 
     :param manifest: the approved candidate's manifest.
     :param model: the compressed model.
     :param comparison: its figures against the original.
+    :param original: the model before it was made smaller, another output of ``compress``.
+    :param max_difference: how far an output may be from the original's, on the samples in the package.
     :param licence: path of the licence of model and sample data.
-    :param licences: their SPDX names, ``{"code": …, "data": …}``.
+    :param licences: their SPDX expressions, ``{"code": …, "data": …}``.
+    :param outputs: what is answered, by kind (``docs/packages.md``); by default the classes' probabilities.
+    :param postprocessing: path of the code file with ``postprocess(outputs, **parameters)``.
+    :param postprocessing_parameters: handed to it by name.
+    :param limits: what a request and the model may cost: ``body_bytes``, ``batch``, ``memory_bytes``, ``seconds``.
     """
 
     step = "package"
-    files = ("licence",)
-    template_fields: Sequence[str] = ("use_case", "manifest", "model", "comparison", "licence", "licences")
+    files = ("licence", "postprocessing")
+    template_fields: Sequence[str] = (
+        "use_case",
+        "manifest",
+        "model",
+        "comparison",
+        "original",
+        "max_difference",
+        "licence",
+        "licences",
+        "outputs",
+        "postprocessing",
+        "postprocessing_parameters",
+        "limits",
+    )
     operator_extra_links = (MANIFEST,)
 
     def __init__(
@@ -31,8 +50,14 @@ class PackageStep(StepOperator):
         manifest: Any,
         model: Any,
         comparison: Any,
+        original: Any = None,
+        max_difference: float = 0.5,
         licence: str | None = None,
         licences: dict[str, str] | None = None,
+        outputs: list[dict[str, Any]] | None = None,
+        postprocessing: str | None = None,
+        postprocessing_parameters: dict[str, Any] | None = None,
+        limits: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -40,12 +65,18 @@ class PackageStep(StepOperator):
         self.manifest = manifest
         self.model = model
         self.comparison = comparison
+        self.original = original
+        self.max_difference = max_difference
         self.licence = licence
         self.licences = licences or {}
+        self.outputs = outputs or []
+        self.postprocessing = postprocessing
+        self.postprocessing_parameters = postprocessing_parameters or {}
+        self.limits = limits or {}
 
 
 class ContractTestStep(StepOperator):
-    """Load the package in the real server and try every endpoint, before anybody is asked to release it.
+    """Check the package's files, and try every endpoint of the real server on it, before a release is asked for.
 
     :param package: the package.
     :param manifest: the release manifest.

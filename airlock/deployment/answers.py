@@ -90,10 +90,9 @@ def _labels(row: NDArray[Any], output: Labels) -> list[dict[str, Any]]:
 def classes_of(value: NDArray[Any], output: Mask) -> NDArray[np.uint8]:
     """Return the class number (height, width) of each pixel of a mask."""
     if value.ndim == 3 and value.shape[2] > 1:
-        return value.argmax(axis=2).astype(np.uint8)
+        return np.asarray(value.argmax(axis=2), np.uint8)
     flat = value.reshape(value.shape[:2])
-    numbers: NDArray[np.uint8] = (flat >= output.threshold if flat.dtype.kind == "f" else flat).astype(np.uint8)
-    return numbers
+    return np.asarray(flat >= output.threshold if flat.dtype.kind == "f" else flat, np.uint8)
 
 
 def png(values: NDArray[Any]) -> str:

@@ -3,11 +3,20 @@
 import json
 import struct
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from airlock.deployment.config import PackageConfig
+from airlock.deployment.config import PackageConfig, Sample
+from airlock.deployment.inputs import AnyInput, ImageInput, TextInput
+
+DATATYPES = {"uint8": "UINT8", "int32": "INT32", "float32": "FP32"}
+"""Name in the Open Inference Protocol of each type that a package takes."""
+BOUNDARY = "airlock-boundary"
+FORM = f"multipart/form-data; boundary={BOUNDARY}"
 
 
 class BadInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,75 +30,29 @@ class BadInput(msgspec.Struct, frozen=True, kw_only=True):
     method: str = "POST"
 
 
-def cases(config: PackageConfig, image: bytes) -> list[BadInput]:
+def cases(
+    config: PackageConfig, sample: Sample, sent: Mapping[str, bytes], tensors: Mapping[str, NDArray[Any]]
+) -> list[BadInput]:
     """Return all of them.
 
-    :param image: an encoded image that the server accepts.
+    :param sample: one that the server accepts; ``sent`` what it sends, ``tensors`` what becomes of it, by input.
     """
-    return [*_tensors(config), *_images(config, image)]
+    wrong = [bad for expected in config.inputs for bad in _payloads(config, expected, sample, sent)]
+    return [*_tensors(config, tensors), *wrong, *_requests(config, sample, sent)]
 
 
-def _tensors(config: PackageConfig) -> list[BadInput]:
-    path = f"/v2/models/{config.name}/infer"
-    height, width, channels = config.inputs[0].shape
-    count = height * width * channels
-    good: dict[str, Any] = {
-        "name": config.inputs[0].name,
-        "datatype": "UINT8",
-        "shape": [1, height, width, channels],
-        "data": [0] * count,
-    }
-    changes: dict[str, dict[str, Any]] = {
-        "wrong shape": {"shape": [1, height + 1, width, channels]},
-        "no shape": {"shape": []},
-        "negative shape": {"shape": [-1, height, width, channels]},
-        "too large a batch": {"shape": [config.limits.batch + 1, height, width, channels]},
-        "wrong datatype": {"datatype": "FP64"},
-        "wrong name": {"name": "something"},
-        "too few values": {"data": [0] * (count - 1)},
-        "fractions": {"data": [0.5] * count},
-        "words": {"data": ["0"] * count},
-        "values above 255": {"data": [256] * count},
-        "ragged rows": {"data": [[0, 1], [2]]},
-    }
-    bodies = {name: _request(good | change) for name, change in changes.items()}
-    bodies["NaN"] = _request(good).replace(b'"data": [0', b'"data": [NaN')
-    bodies["broken JSON"] = _request(good)[:-2]
-    bodies["no JSON"] = b"\xff\xfe"
-    bodies["no inputs"] = b'{"inputs": []}'
-    bodies["endless nesting"] = b'{"inputs": ' + b"[" * 100_000
-    kind = {"Content-Type": "application/json"}
-    refused = [BadInput(name=name, path=path, status=400, body=body, headers=kind) for name, body in bodies.items()]
-    return [
-        *refused,
-        BadInput(name="unknown model", path="/v2/models/nobody/infer", status=404, body=_request(good), headers=kind),
-        BadInput(
-            name="tensor as text", path=path, status=415, body=_request(good), headers={"Content-Type": "text/plain"}
-        ),
-        BadInput(name="inference by GET", path=path, status=405, method="GET"),
-    ]
+def v2_tensor(name: str, batch: NDArray[Any]) -> dict[str, Any]:
+    """Return a batch as the Open Inference Protocol writes it in JSON."""
+    datatype = DATATYPES[str(batch.dtype)]
+    return {"name": name, "datatype": datatype, "shape": list(batch.shape), "data": batch.ravel().tolist()}
 
 
-def _images(config: PackageConfig, image: bytes) -> list[BadInput]:
-    kind = config.inputs[0].mime_types[0]
-    limits = config.inputs[0].limits
-
-    def case(name: str, status: int, body: bytes, content_type: str = kind) -> BadInput:
-        return BadInput(name=name, path="/predict", status=status, body=body, headers={"Content-Type": content_type})
-
-    return [
-        case("wrong MIME type", 415, image, "text/html"),
-        case("not an image", 422, b"<html>not an image</html>"),
-        case("zero bytes", 422, b""),
-        case("truncated image", 422, image[: len(image) // 2]),
-        case("decompression bomb", 422, png_header(50_000, 50_000)),
-        case("one side too long", 422, png_header(limits.side + 1, 1)),
-        case("body too large", 413, image + b"\0" * config.limits.body_bytes),
-        case("broken form", 400, b"--x\r\nno form", "multipart/form-data; boundary=x"),
-        case("form without a file", 400, _form(b"words"), "multipart/form-data; boundary=x"),
-        BadInput(name="prediction by GET", path="/predict", status=405, method="GET"),
-        BadInput(name="unknown path", path="/nowhere", status=404, method="GET"),
-    ]
+def request_of(sent: Mapping[str, bytes], types: Mapping[str, str]) -> tuple[bytes, str]:
+    """Return body and content type of a prediction: the input itself, or a form where there are several."""
+    if len(sent) == 1:
+        return next(iter(sent.values())), next(iter(types.values()))
+    parts = [_part(name, types[name], data) for name, data in sent.items()]
+    return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode(), FORM
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -99,13 +62,110 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
 
 
+def _tensors(config: PackageConfig, tensors: Mapping[str, NDArray[Any]]) -> list[BadInput]:
+    path = f"/v2/models/{config.name}/infer"
+    first, *others = (v2_tensor(name, tensor[np.newaxis]) for name, tensor in tensors.items())
+    shape, data = first["shape"][1:], first["data"]
+    integers: dict[str, dict[str, Any]] = {
+        "fractions": {"data": [0.5] * len(data)},
+        "values out of range": {"data": [1 << 40] * len(data)},
+    }
+    changes: dict[str, dict[str, Any]] = {
+        "wrong shape": {"shape": [1, shape[0] + 1, *shape[1:]]} if shape else {"shape": [1, 2]},
+        "no shape": {"shape": []},
+        "negative shape": {"shape": [-1, *shape]},
+        "too large a batch": {"shape": [config.limits.batch + 1, *shape]},
+        "wrong datatype": {"datatype": "FP64"},
+        "wrong name": {"name": "something"},
+        "too few values": {"data": data[:-1]},
+        "words": {"data": ["0"] * len(data)},
+        "ragged rows": {"data": [[0, 1], [2]]},
+    }
+    if first["datatype"] != "FP32":
+        changes |= integers
+    good = _infer([first, *others])
+    bodies = {name: _infer([first | change, *others]) for name, change in changes.items()}
+    bodies["NaN"] = good.replace(b'"data": [', b'"data": [NaN, ', 1)
+    bodies["broken JSON"] = good[:-2]
+    bodies["no JSON"] = b"\xff\xfe"
+    bodies["no inputs"] = b'{"inputs": []}'
+    bodies["endless nesting"] = b'{"inputs": ' + b"[" * 100_000
+    if others:
+        bodies["an input less"] = _infer([first])
+    kind = {"Content-Type": "application/json"}
+    refused = [BadInput(name=name, path=path, status=400, body=body, headers=kind) for name, body in bodies.items()]
+    text = {"Content-Type": "text/plain"}
+    return [
+        *refused,
+        BadInput(name="unknown model", path="/v2/models/nobody/infer", status=404, body=good, headers=kind),
+        BadInput(name="tensor as text", path=path, status=415, body=good, headers=text),
+        BadInput(name="inference by GET", path=path, status=405, method="GET"),
+    ]
+
+
+def _payloads(config: PackageConfig, expected: AnyInput, sample: Sample, sent: Mapping[str, bytes]) -> list[BadInput]:
+    """Return predictions of which one input is wrong."""
+    found = []
+    for name, data in _wrong(expected, sent[expected.name]).items():
+        body, kind = request_of({**sent, expected.name: data}, sample.types)
+        # A limit of the input is met by the server as one of the input, unless the body's comes first.
+        status = 413 if len(body) > config.limits.body_bytes else 422
+        found.append(
+            BadInput(
+                name=f"{expected.name}: {name}",
+                path="/predict",
+                status=status,
+                body=body,
+                headers={"Content-Type": kind},
+            )
+        )
+    return found
+
+
+def _wrong(expected: AnyInput, good: bytes) -> dict[str, bytes]:
+    if isinstance(expected, ImageInput):
+        return {
+            "not an image": b"<html>not an image</html>",
+            "zero bytes": b"",
+            "truncated image": good[: len(good) // 2],
+            "decompression bomb": png_header(50_000, 50_000),
+            "one side too long": png_header(expected.limits.side + 1, 1),
+        }
+    if isinstance(expected, TextInput):
+        too_long = b"a" * (expected.max_characters + 1)
+        return {"zero bytes": b"", "spaces alone": b" \n", "not UTF-8": b"\xff\xfe\xfa", "text too long": too_long}
+    return {"zero bytes": b"", "not a tensor": b"<html>", "truncated tensor": good[: len(good) // 2]}
+
+
+def _requests(config: PackageConfig, sample: Sample, sent: Mapping[str, bytes]) -> list[BadInput]:
+    body, kind = request_of(sent, sample.types)
+    large = body + b"\0" * config.limits.body_bytes
+
+    def case(name: str, status: int, body: bytes, content_type: str) -> BadInput:
+        return BadInput(name=name, path="/predict", status=status, body=body, headers={"Content-Type": content_type})
+
+    return [
+        case("wrong MIME type", 415, body, "text/html"),
+        case("body too large", 413, large, kind),
+        case("broken form", 400, b"--x\r\nno form", "multipart/form-data; boundary=x"),
+        case("form without a file", 400, _form(b"words"), "multipart/form-data; boundary=x"),
+        BadInput(name="prediction by GET", path="/predict", status=405, method="GET"),
+        BadInput(name="unknown path", path="/nowhere", status=404, method="GET"),
+    ]
+
+
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _part(name: str, mime_type: str, data: bytes) -> bytes:
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\n'
+    return head.encode() + f"Content-Type: {mime_type}\r\n\r\n".encode() + data + b"\r\n"
 
 
 def _form(value: bytes) -> bytes:
     return b'--x\r\nContent-Disposition: form-data; name="text"\r\n\r\n' + value + b"\r\n--x--\r\n"
 
 
-def _request(tensor: dict[str, Any]) -> bytes:
-    return json.dumps({"inputs": [tensor]}).encode()
+def _infer(tensors: list[dict[str, Any]]) -> bytes:
+    return json.dumps({"inputs": tensors}).encode()

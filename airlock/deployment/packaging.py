@@ -1,6 +1,8 @@
 """From an approved candidate to the parts of its package: which samples, which inputs, which words."""
 
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -8,15 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import airlock
+from airlock.deployment.answers import difference
 from airlock.deployment.building import Given, code_of
-from airlock.deployment.config import Licences, Limits, PackageConfig, Provenance
+from airlock.deployment.config import CONFIG, Licences, Limits, PackageConfig, Provenance
 from airlock.deployment.inputs import AnyInput, Dtype, ImageInput, TextInput
-from airlock.deployment.outputs import AnyOutput, Probabilities
+from airlock.deployment.outputs import AnyOutput, ClassOutput, Probabilities
 from airlock.deployment.package import Package
 from airlock.deployment.served import ServedModel
 from airlock.errors import IntegrityError, UserError
 from airlock.governance.manifest import CandidateManifest
 from airlock.model.runnable import Engine
+from airlock.model.runtimes import engine_of
 from airlock.model.tensors import Split
 
 if TYPE_CHECKING:
@@ -37,6 +41,17 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
     sample_id: str
     label: str
     tensor: NDArray[Any]
+
+
+class Parity(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a packaged model's answers to its samples are from the original's.
+
+    :param difference: largest absolute one of an output.
+    :param labels_changed: samples whose most probable class is another.
+    """
+
+    difference: float
+    labels_changed: int
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +150,48 @@ def contents_of(datasets: "DatasetStore", candidate: CandidateManifest, chosen: 
             hint="Run the transform step on this dataset version again.",
         )
     return [Given(label=item.label, sent={name: content[item.sample_id]}) for item in chosen]
+
+
+def require_same_answers(package: Package, original: bytes, most: float) -> Parity:
+    """Fail when the packaged model says something else of its samples than the model it was made from.
+
+    A smaller model may change its mind about a sample, so labels are counted and not required; a model that was mixed
+    up, or whose input is scaled otherwise, is far beyond any honest difference.
+
+    :param original: content of the candidate's model file before compression, with the same inputs and outputs.
+    :param most: largest absolute difference of an output.
+    :raises UserError: names the sample.
+    """
+    smaller, larger = ServedModel(package), _with_model(package, original)
+    worst, changed, where = 0.0, 0, ""
+    for sample in package.samples:
+        tensors = smaller.prepare(package.sent(sample), sample.types, sample.file)
+        batch = {name: tensor[np.newaxis] for name, tensor in tensors.items()}
+        one, other = smaller.infer(batch), larger.infer(batch)
+        apart = max(difference(one[name], other[name]) for name in one)
+        if apart > worst:
+            worst, where = apart, sample.file
+        changed += any(one[each.name].argmax() != other[each.name].argmax() for each in _classes(package))
+    if worst > most:
+        raise UserError(
+            f"The packaged model differs by {worst:.3g} from the one it was made from, on {where}; "
+            f"max_difference allows {most:g}.",
+            hint="Pass model and original of the same compress task, compress less, or raise max_difference.",
+        )
+    return Parity(difference=worst, labels_changed=changed)
+
+
+def _with_model(package: Package, model: bytes) -> ServedModel:
+    """Return the package served with another model file of the same inputs and outputs."""
+    with tempfile.NamedTemporaryFile(prefix="airlock-original-") as file:
+        Path(file.name).write_bytes(model)
+        engine = engine_of(Path(file.name))
+    config = msgspec.structs.replace(package.config, engine=engine, model=FILES[engine])
+    return ServedModel(Package(package.files | {CONFIG: msgspec.json.encode(config), FILES[engine]: model}))
+
+
+def _classes(package: Package) -> list[ClassOutput]:
+    return [each for each in package.config.arrays if isinstance(each, ClassOutput)]
 
 
 def require_same_tensors(package: Package, chosen: Iterable[Chosen]) -> None:

@@ -1,4 +1,4 @@
-"""Loads a package in the real server and tries every endpoint, before anybody is asked to release it."""
+"""Checks a package's files, and loads it in the real server and tries every endpoint, before a release is asked for."""
 
 import msgspec
 
@@ -6,7 +6,17 @@ from airlock.errors import UserError
 from airlock.references import Artifact
 from airlock.steps.context import StepContext
 
-ENVIRONMENT = ("ai-edge-litert", "h5py", "httptools", "numpy", "pillow", "python-multipart", "starlette", "uvicorn")
+ENVIRONMENT = (
+    "ai-edge-litert",
+    "fastapi",
+    "numpy",
+    "onnxruntime",
+    "packaging",
+    "pillow",
+    "python-multipart",
+    "starlette",
+    "uvicorn",
+)
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -17,7 +27,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Outputs(msgspec.Struct, frozen=True, kw_only=True):
-    """:param report: JSON of :class:`airlock.deployment.contract.Report`; ``checks`` is the number of checks."""
+    """:param report: JSON of :class:`airlock.deployment.report.Report`; ``checks`` is the number of checks."""
 
     report: Artifact
     checks: int
@@ -25,16 +35,18 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(inputs: Inputs, context: StepContext) -> Outputs:
     """Try the package; the report is stored and linked before a failure is raised."""
+    from airlock.deployment.checking import check_package
     from airlock.deployment.child import PACKAGE, RELEASE
-    from airlock.deployment.contract import try_package
+    from airlock.deployment.package import read_package
 
     context.fetch(inputs.manifest, RELEASE)
-    context.fetch(_released(inputs, context), PACKAGE)
-    report = try_package(context.workdir, inputs.manifest.digest)
+    package = read_package(context.fetch(_released(inputs, context), PACKAGE))
+    report = check_package(package, inputs.manifest.digest, context.workdir)
     stored = context.artifacts.put(msgspec.json.format(msgspec.json.encode(report)), "application/json")
     context.link("Report", stored.digest)
     context.metric("start_seconds", report.start_seconds)
     context.metric("resident_bytes", report.resident_bytes)
+    context.metric("slowest_seconds", report.slowest_seconds)
     context.progress(len(report.checks) - len(report.failed), len(report.checks), "check")
     report.require_kept()
     return Outputs(report=stored, checks=len(report.checks))

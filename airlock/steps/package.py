@@ -11,16 +11,18 @@ from airlock.steps.context import StepContext
 if TYPE_CHECKING:
     from airlock.deployment.package import Package
     from airlock.deployment.packaging import Said
+    from airlock.governance.evaluations import Compression
     from airlock.governance.manifest import CandidateManifest
-    from airlock.model.measurement import Comparison
 
-ENVIRONMENT = ("ai-edge-litert", "numpy", "pillow", "pyarrow", "pylance")
+ENVIRONMENT = ("ai-edge-litert", "numpy", "onnxruntime", "pillow", "pyarrow", "pylance")
 SEALED = True  # a package shows one test sample of each class
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """:param manifest: the candidate manifest.
     :param model: the model file to serve; ``comparison`` its figures against the original.
+    :param original: the model before it was made smaller; on the samples no output may differ from its by more than
+        ``max_difference``.
     :param licence: text of the licence of code and sample data.
     :param licences: their SPDX expressions, ``{"code": …, "data": …}``.
     :param outputs: what is answered, see :mod:`airlock.deployment.outputs`; by default the classes' probabilities.
@@ -32,6 +34,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     model: Artifact
     comparison: Artifact
     use_case: str
+    original: Artifact | None = None
+    max_difference: float = 0.5
     licence: Artifact | None = None
     licences: dict[str, str] = {}
     outputs: list[dict[str, Any]] = []
@@ -49,15 +53,17 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(inputs: Inputs, context: StepContext) -> Outputs:
     """Build the package, check that it prepares images as training did, store it and its release manifest."""
+    from airlock.governance.evaluations import Compression
     from airlock.governance.manifest import CandidateManifest, ReleaseManifest, load, put
-    from airlock.model.measurement import Comparison
 
     store = context.artifacts
     candidate = load(store, inputs.manifest.digest, CandidateManifest)
-    comparison = msgspec.json.decode(store.read(inputs.comparison.digest), type=Comparison)
+    comparison = msgspec.json.decode(store.read(inputs.comparison.digest), type=Compression)
     _require_match(inputs, candidate, comparison)
     metrics = _metrics(comparison)
     package = _build(inputs, candidate, metrics, context)
+    if inputs.original:
+        metrics |= _compared(package, context.artifacts.read(inputs.original.digest), inputs.max_difference)
     tree = store.put_tree(package.write(context.workdir / "package"))
     release = ReleaseManifest(
         use_case=candidate.use_case,
@@ -123,7 +129,14 @@ def _said(inputs: Inputs, context: StepContext) -> "Said":
     )
 
 
-def _require_match(inputs: Inputs, candidate: "CandidateManifest", comparison: "Comparison") -> None:
+def _compared(package: "Package", original: bytes, most: float) -> dict[str, float]:
+    from airlock.deployment.packaging import require_same_answers
+
+    found = require_same_answers(package, original, most)
+    return {"difference": found.difference, "labels_changed": float(found.labels_changed)}
+
+
+def _require_match(inputs: Inputs, candidate: "CandidateManifest", comparison: "Compression") -> None:
     if candidate.use_case != inputs.use_case:
         raise UserError(
             f"The candidate belongs to {candidate.use_case!r}, not to {inputs.use_case!r}.",
@@ -136,6 +149,6 @@ def _require_match(inputs: Inputs, candidate: "CandidateManifest", comparison: "
         )
 
 
-def _metrics(comparison: "Comparison") -> dict[str, float]:
+def _metrics(comparison: "Compression") -> dict[str, float]:
     measured = msgspec.to_builtins(comparison.compressed)
     return {**measured, "points_lost": comparison.points_lost, "ratio": comparison.ratio}

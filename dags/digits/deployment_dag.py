@@ -24,6 +24,9 @@ with DAG(
         manifest=candidate,
         model=compressed["model"],
         comparison=compressed["comparison"],
+        original=compressed["original"],
+        licence=digits.LICENCE,
+        licences=digits.LICENCES,
     )
     release = packaged["manifest"]
     tested = contract_test(package=packaged["package"], manifest=release)

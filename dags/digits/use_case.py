@@ -63,6 +63,8 @@ CARD: dict[str, Any] = {
 
 # Deployment
 COMPRESSION = "litert_dynamic"
+LICENCE = str(FOLDER / "LICENSE")
+LICENCES = {"code": "Apache-2.0", "data": "CC-BY-4.0"}
 
 # Who decides: adopted with `airlock policy adopt`
 GATES = policies(FOLDER / "gates.json")

@@ -24,6 +24,9 @@ with DAG(
         manifest=candidate,
         model=compressed["model"],
         comparison=compressed["comparison"],
+        original=compressed["original"],
+        licence=fashion.LICENCE,
+        licences=fashion.LICENCES,
     )
     release = packaged["manifest"]
     tested = contract_test(package=packaged["package"], manifest=release)

@@ -95,6 +95,8 @@ CARD: dict[str, Any] = {
 
 # Deployment
 COMPRESSION = "litert_dynamic"
+LICENCE = str(FOLDER / "LICENSE")
+LICENCES = {"code": "Apache-2.0", "data": "MIT"}
 
 # Who decides: adopted with `airlock policy adopt`
 GATES = policies(FOLDER / "gates.json")

@@ -80,6 +80,12 @@ CARD: dict[str, Any] = {
     "licence": "Data: BBC, for research (Greene and Cunningham 2006).",
 }
 
+# Deployment
+COMPRESSION = "litert_dynamic"
+LICENCE = str(FOLDER / "LICENSE")
+LICENCES = {"code": "Apache-2.0", "data": "LicenseRef-BBC-research"}
+LIMITS = {"body_bytes": 1 << 20}  # an article, not a library
+
 # Who decides: adopted with `airlock policy adopt`
 GATES = policies(FOLDER / "gates.json")
 

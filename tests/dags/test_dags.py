@@ -20,9 +20,8 @@ HEAVY = (
     "lance",
     "pandas",
 )
-USE_CASES = ("digits", "fashion")
+USE_CASES = ("digits", "fashion", "news")
 DAG_FILES = [(case, part) for case in USE_CASES for part in ("data", "model", "deployment")]
-DAG_FILES += [("news", part) for part in ("data", "model")]  # its deployment needs typed text inputs
 
 
 @pytest.fixture(scope="module")

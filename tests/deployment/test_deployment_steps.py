@@ -101,7 +101,7 @@ def parts(
     dataset, _ = open_datasets(store_settings.datasets).commit("shapes", pa.table(rows), {})
     served = ServedModel(package)
     split = Split(
-        np.stack([served.prepare(image) for _, image in images.values()]),
+        np.stack([served.prepare({"image": image})["image"] for _, image in images.values()]),
         np.array([CLASSES.index(label) for label, _ in images.values()], np.int64),
         np.array(list(images), "S64"),
     )
@@ -138,7 +138,9 @@ def parts(
         "manifest": manifests.put(artifacts, candidate),
         "model": model,
         "comparison": artifacts.put(msgspec.json.encode(comparison)),
+        "original": model,
         "licence": None,
+        "licences": {"code": "Apache-2.0", "data": "CC0-1.0"},
     }
 
 

@@ -62,7 +62,7 @@ class TestServer:
             client.predict(b"words")
 
     def test_body_without_a_length_is_limited_too(self, server: Child, package: Package) -> None:
-        limit = package.config.input.limits.body_bytes
+        limit = package.config.limits.body_bytes
         chunks = (b"\0" * (1 << 20) for _ in range(limit // (1 << 20) + 1))
         reply = httpx.post(server.url + "/predict", content=chunks, headers={"Content-Type": "image/png"})
         assert reply.status_code == 413

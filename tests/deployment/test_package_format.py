@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 
 from airlock.deployment import config as configs
+from airlock.deployment.outputs import Probabilities
 from airlock.deployment.package import Package, read_package
 from airlock.deployment.served import ServedModel
 from airlock.errors import IntegrityError, SourceError, UserError
@@ -82,8 +83,8 @@ class TestBrokenPackage:
             ServedModel(mixed).require_samples()
 
     def test_with_another_number_of_classes_than_its_model_says_both(self, make_package: MakePackage) -> None:
-        with pytest.raises(UserError, match=r"3\), airlock.json says .*2\)"):
-            make_package(classes=["left", "right"])
+        with pytest.raises(UserError, match=r"is float32 \[N, 3\], airlock.json says float32 \[N, 2\]"):
+            make_package(outputs=[Probabilities(classes=["left", "right"])])
 
     def test_without_a_model_names_the_file(self, make_package: MakePackage) -> None:
         files = {name: data for name, data in make_package().files.items() if name != "model.tflite"}

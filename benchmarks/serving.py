@@ -30,7 +30,7 @@ from airlock.deployment.options import Options
 
 HERE = Path(__file__).parent
 RIVALS = HERE / "rivals"
-SECONDS, ROUNDS, CONNECTIONS = 2, 3, 16
+SECONDS, ROUNDS, CONNECTIONS = 4, 5, 16
 MANY = 64
 CLASSES = [str(digit) for digit in range(10)]
 PACKAGES = {

@@ -181,7 +181,7 @@ class Endpoints:
         counters: dict[str, float] = {"batches": batcher.batches, "batched_rows": batcher.rows} if batcher else {}
         if log:
             counters |= {"predictions_noted": log.written, "predictions_dropped": log.dropped}
-        text = self.metrics.text(self.is_ready, {}, counters)
+        text = self.metrics.text(self.is_ready, counters)
         return Response(text, media_type="text/plain; version=0.0.4")
 
     def answer(self, document: dict[str, Any], status: int = 200) -> Response:
@@ -202,6 +202,7 @@ class Endpoints:
             return self.refused(HTTPException(503, str(error), headers={"Retry-After": "1"}))
         if isinstance(error, UserError):
             return self.answer({"error": str(error)}, 422 if isinstance(error, SourceError) else 400)
+        LOG.error("a request could not be answered: %s", error)
         return self.answer({"error": "The server failed; its log says why."}, 500)
 
     async def _answer_payloads(self, request: Request, payloads: dict[str, bytes], types: dict[str, str]) -> Response:

@@ -35,10 +35,10 @@ class Metrics:
         self.predictions += rows
         self.answers.update(labels)
 
-    def text(self, ready: bool, gauges: Mapping[str, float], counters: Mapping[str, float]) -> str:
+    def text(self, ready: bool, counters: Mapping[str, float]) -> str:
         """Return the exposition.
 
-        :param gauges: further values by name, without ``airlock_``; likewise ``counters``, without ``_total``.
+        :param counters: further ones by name, without ``airlock_`` and ``_total``.
         """
         lines = [
             "# TYPE airlock_model_info gauge",
@@ -50,8 +50,6 @@ class Metrics:
             "# TYPE airlock_answers_total counter",
         ]
         lines += [f'airlock_answers_total{{label="{_quoted(label)}"}} {n}' for label, n in sorted(self.answers.items())]
-        for name, value in gauges.items():
-            lines += [f"# TYPE airlock_{name} gauge", f"airlock_{name} {value:g}"]
         for name, value in counters.items():
             lines += [f"# TYPE airlock_{name}_total counter", f"airlock_{name}_total {value:.0f}"]
         lines.append("# TYPE airlock_requests_total counter")

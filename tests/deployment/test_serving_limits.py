@@ -110,6 +110,7 @@ class TestModelThatAnswersNaN:
         reply = httpx.post(server.url + INFER, json=tensor(0))
         assert reply.status_code == 500
         assert "NaN" not in reply.text
+        assert "no finite numbers" in server.log.read_text()
         assert httpx.post(server.url + INFER, json=tensor(9)).status_code == 200
 
 

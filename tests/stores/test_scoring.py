@@ -82,7 +82,7 @@ def test_application_cannot_change_history(database: Database, table: str, state
     from psycopg2.errors import InsufficientPrivilege
 
     with pytest.raises(InsufficientPrivilege), database.transaction() as cursor:
-        cursor.execute(statement.format(f"airlock.{table}"))
+        cursor.execute(statement.format(table))
 
 
 def test_ten_thousand_rows_are_added_in_seconds(scoring: Scoring) -> None:

@@ -27,6 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     :param tracking: URL of the MLflow tracking server.
     :param airflow: URL of Airflow's API server.
     :param serving: URL at which the local target serves.
+    :param server: JSON file with the model servers' options; empty for their defaults.
     :param public_keys: folder with the Ed25519 public keys that decisions are verified with.
     :param people: JSON file with name to roles of everybody who can sign in, kept by the API server.
     :param roster: JSON file with name to roles; when set, nobody has a role at a gate that it does not name too.
@@ -45,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tracking: str = "http://127.0.0.1:8281"
     airflow: str = "http://127.0.0.1:8280"
     serving: str = "http://127.0.0.1:8283"
+    server: str = ""
     public_keys: str = ""
     people: str = ""
     roster: str = ""

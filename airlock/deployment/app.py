@@ -1,28 +1,53 @@
-"""The HTTP face of a served model: Open Inference Protocol v2, image upload, and what the package says of itself."""
+"""The HTTP face of a served model: Open Inference Protocol v2, uploads, URLs, and what the package says of itself."""
 
 import asyncio
-import base64
-from collections.abc import AsyncIterator, Awaitable, Callable
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, TypeVar
 
-import anyio.to_thread
 import msgspec
-from anyio import CapacityLimiter
-from fastapi import FastAPI, Request, Response
-from starlette.datastructures import UploadFile
+import numpy as np
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 import airlock
-from airlock.deployment import openapi, protocol
-from airlock.deployment.answers import to_json
+from airlock.deployment import answers, openapi, protocol
+from airlock.deployment.batching import Batcher, Pace, measure
+from airlock.deployment.describing import Descriptions
+from airlock.deployment.hdf5 import MEDIA_TYPE, LargeOutputs
+from airlock.deployment.loaded import Loaded
 from airlock.deployment.metrics import Metrics
+from airlock.deployment.options import Options
 from airlock.deployment.package import Package
-from airlock.deployment.served import ServedModel
-from airlock.errors import AirlockError, SourceError, UserError
+from airlock.deployment.predictions import Note, PredictionLog
+from airlock.deployment.protocol import HEADER_LENGTH, Tensors, row_count
+from airlock.deployment.spool import Spool
+from airlock.deployment.uploads import JSON, Payloads, expanded
+from airlock.errors import AirlockError, ResourceError, SourceError, UserError
+
+LOG = logging.getLogger("airlock.server")
+BINARY = "application/octet-stream"
+TRUTH_BYTES = 4_096
 
 Reply = TypeVar("Reply")
+
+
+class FeedbackBody(msgspec.Struct, frozen=True, kw_only=True):
+    """What turned out to be true.
+
+    :param prediction: the id that the answer named.
+    :param truth: any JSON; for a classifier the label.
+    """
+
+    prediction: str
+    truth: Any
 
 
 class Endpoints:
@@ -30,182 +55,328 @@ class Endpoints:
 
     :param package: verified by whoever starts the server.
     :param manifest: digest of the release manifest that is served.
+    :param spool: takes what was predicted; without one nothing is noted.
     """
 
-    def __init__(self, package: Package, manifest: str) -> None:
+    def __init__(self, package: Package, manifest: str, options: Options, spool: Spool | None = None) -> None:
         self.package = package
         self.config = package.config
         self.manifest = manifest
+        self.options = options
         self.metrics = Metrics(manifest)
-        self.served: ServedModel | None = None
-        self._one = CapacityLimiter(1)  # an interpreter owns its tensors, and decoded images cost memory
+        self.descriptions = Descriptions(package)
+        self.payloads = Payloads(self.config, options)
+        self.outputs = LargeOutputs(options.outputs_bytes, options.outputs_seconds)
+        self.model: Loaded | None = None
+        self.log: PredictionLog | None = None
+        self.draining = False
+        self._spool = spool
+        self._thread = ThreadPoolExecutor(1, "model")  # an interpreter owns its tensors, decoded images cost memory
+        self._batcher: Batcher | None = None
+        self._hung: asyncio.Future[Any] | None = None
 
     async def load(self) -> None:
         """Load the model; ready only after its samples were answered as the package states."""
-        self.served = await self._thread(partial(_load, self.package))
+        loop = asyncio.get_running_loop()
+        model, pace = await loop.run_in_executor(self._thread, _load, self.package, self.options)
+        LOG.info("batches of up to %d rows, %.3f ms for one", pace.rows, 1000 * pace.seconds)
+        self._batcher = Batcher(model.infer, self._thread, pace, self.options.delay_us / 1e6)
+        if self._spool:
+            self.log = PredictionLog(self._spool, self.options.payload_share, model.answer if model.light else None)
+            self.log.start()
+        self.model = model
 
-    async def server(self) -> Response:
+    def close(self) -> None:
+        """Write what was noted; nothing is answered any more."""
+        if self.log:
+            self.log.close()
+        self.outputs.close()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def is_ready(self) -> bool:
+        """Is the model loaded, answering, and is the server not about to stop?"""
+        batcher = self._batcher
+        hung = (self._hung is not None and not self._hung.done()) or (batcher and batcher.stuck > self.options.timeout)
+        return batcher is not None and not hung and not self.draining
+
+    async def server(self, _request: Request) -> Response:
         """Name and version of the server."""
-        return self._answer({"name": "airlock", "version": airlock.__version__, "extensions": []})
+        return self.answer({"name": "airlock", "version": airlock.__version__, "extensions": protocol.EXTENSIONS})
 
-    async def live(self) -> Response:
+    async def live(self, _request: Request) -> Response:
         """Is the process alive?"""
-        return self._answer({"live": True})
+        return self.answer({"live": True})
 
-    async def ready(self) -> Response:
+    async def ready(self, _request: Request) -> Response:
         """Is the model loaded, and does it answer its samples as packaged?"""
-        ready = self.served is not None
-        return self._answer({"ready": ready, "name": self.config.name}, 200 if ready else 503)
+        return self.answer({"ready": self.is_ready, "name": self.config.name}, 200 if self.is_ready else 503)
 
-    async def model(self, name: str) -> Response:
+    async def metadata(self, request: Request) -> Response:
         """Metadata of the model."""
-        self._require_name(name)
-        return self._answer(protocol.metadata(self.config, self.manifest))
+        self._require_model(request.path_params)
+        model = self._require_ready()[0]
+        named = protocol.metadata(self.config.name, self.config.engine, model.inputs, model.outputs, self.manifest)
+        return self.answer(named | {"classes": self.config.classes})
 
-    async def model_ready(self, name: str) -> Response:
+    async def model_ready(self, request: Request) -> Response:
         """Is this model ready?"""
-        self._require_name(name)
-        return await self.ready()
+        self._require_model(request.path_params)
+        return await self.ready(request)
 
-    async def infer(self, name: str, request: Request) -> Response:
-        """Probabilities for a batch of preprocessed tensors."""
-        self._require_name(name)
-        served = self._require_ready()
-        if (kind := _kind(request)) not in ("", "application/json"):
-            raise HTTPException(415, f"The content type is {kind}, not application/json.")
-        asked = protocol.decode_request(await request.body())
-        batch = protocol.batch_of(asked, self.config)
-        infer = partial(served.infer, {self.config.inputs[0].name: batch})
-        outputs = (await self._thread(infer))[self.config.outputs[0].name]
-        self.metrics.answered(self.config.classes[best] for best in outputs.argmax(axis=1))
-        return self._answer(protocol.response(asked, outputs, name, self.manifest))
+    async def infer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Outputs for a batch of preprocessed tensors."""
+        self._require_model(scope["path_params"])
+        model, batcher = self._require_ready()
+        headers = {key: value for key, value in scope["headers"] if key in openapi.READ_HEADERS}
+        kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if kind not in (b"", b"application/json", b"application/octet-stream"):
+            raise HTTPException(415, f"The content type is {kind.decode('latin-1')}, not {JSON} or {BINARY}.")
+        body = expanded(await _read(receive), headers.get(b"content-encoding", b""), self.payloads.limit)
+        length = headers.get(openapi.LENGTH_HEADER)
+        asked, rest = protocol.decode_request(body, None if length is None else length.decode("latin-1"))
+        batch = protocol.batch_of(asked, rest, model.inputs, self.payloads.most_rows)
+        wanted = protocol.selected(asked, model.output_names)
+        outputs, prediction = await self._predict(model, batcher, batch)
+        answered = protocol.encode_response(asked, outputs, wanted, self.config.name, self.manifest, prediction)
+        await _send(send, answered)
 
     async def predict(self, request: Request) -> Response:
-        """Probabilities for one image, preprocessed here."""
-        served = self._require_ready()
-        sent = {self.config.inputs[0].name: await self._sent(request)}
-        answer = await self._thread(partial(served.predict, sent))
-        self.metrics.answered([answer.get("label", "")])
-        return self._answer(answer)
+        """What the model says of an upload, of a form, or of what is at a URL; preprocessed here."""
+        payloads, types = await self.payloads.read(request)
+        return await self._answer_payloads(request, payloads, types)
 
-    async def get_config(self) -> Response:
-        """The content of airlock.json."""
-        return self._answer({"config": msgspec.to_builtins(self.config)})
+    async def predict_sample(self, request: Request) -> Response:
+        """What the model says of one of the package's samples."""
+        payloads, types = self.descriptions.sample(request.query_params.get("sample", "0"))
+        return await self._answer_payloads(request, payloads, types)
 
-    async def get_legal(self) -> Response:
-        """Licences of code and data, and the licence text."""
-        return self._answer({"licences": msgspec.to_builtins(self.config.licences), "text": self.package.licence})
+    async def output(self, request: Request) -> Response:
+        """A large output, as an HDF5 file."""
+        content = self.outputs.read(request.path_params["file"])
+        if content is None:
+            raise HTTPException(404, "There is no such file, or not any more.")
+        return Response(content, media_type=MEDIA_TYPE)
 
-    async def get_samples(self) -> Response:
-        """The package's samples with their images (base64) and the outputs to expect."""
-        samples = [
-            {**msgspec.to_builtins(sample), "image": base64.b64encode(self.package.file(sample.file)).decode()}
-            for sample in self.package.samples
-        ]
-        return self._answer({"samples": samples, "tolerance": self.config.outputs[0].tolerance})
+    async def feedback(self, request: Request) -> Response:
+        """Take what turned out to be true of a prediction."""
+        body = await request.body()
+        try:
+            told = msgspec.json.decode(body, type=FeedbackBody)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise UserError(f"The body is no feedback: {error}.", hint="Send `prediction` and `truth`.") from error
+        if len(body) > TRUTH_BYTES or b"\\u0000" in body:
+            raise UserError(f"The truth has more than {TRUTH_BYTES} bytes, or a NUL.", hint="Send the label.")
+        if self.log is None:
+            raise HTTPException(409, "This server notes no predictions; start it with --spool.")
+        if not self.log.spool.knows(told.prediction):
+            raise HTTPException(404, f"There is no prediction {told.prediction[:80]!r} of {self.config.use_case}.")
+        if not self.log.truth(told.prediction, told.truth):
+            raise HTTPException(429, "Too much feedback waits here. Ask again later.", headers={"Retry-After": "1"})
+        return self.answer({"prediction": told.prediction}, 202)
 
-    async def get_metrics(self) -> Response:
+    async def get_metrics(self, _request: Request) -> Response:
         """Counters in Prometheus' text format."""
-        return Response(self.metrics.text(self.served is not None), media_type="text/plain; version=0.0.4")
+        batcher, log = self._batcher, self.log
+        counters: dict[str, float] = {"batches": batcher.batches, "batched_rows": batcher.rows} if batcher else {}
+        if log:
+            counters |= {"predictions_noted": log.written, "predictions_dropped": log.dropped}
+        text = self.metrics.text(self.is_ready, counters)
+        return Response(text, media_type="text/plain; version=0.0.4")
 
-    def _answer(self, document: Any, status: int = 200) -> Response:
-        body = document | {"manifest": self.manifest} if isinstance(document, dict) else document
-        return Response(to_json(body), status, media_type="application/json")
+    def answer(self, document: dict[str, Any], status: int = 200) -> Response:
+        """Return a JSON answer that names the manifest."""
+        return Response(answers.to_json(document | {"manifest": self.manifest}), status, media_type=JSON)
 
-    def _require_name(self, name: str) -> None:
-        if name != self.config.name:
-            raise HTTPException(404, f"There is no model {name!r} here, only {self.config.name!r}.")
-
-    def _require_ready(self) -> ServedModel:
-        if self.served is None:
-            raise HTTPException(503, "The model is loading.", headers={"Retry-After": "1"})
-        return self.served
-
-    async def _sent(self, request: Request) -> bytes:
-        kind = _kind(request)
-        if kind == "multipart/form-data":
-            async with request.form(max_files=1, max_fields=8) as form:
-                upload = next((item for item in form.values() if isinstance(item, UploadFile)), None)
-                if upload is None:
-                    raise HTTPException(400, "The form holds no file. Send the image as a file field.")
-                self._require_kind((upload.content_type or "").lower())
-                return await upload.read()
-        self._require_kind(kind)
-        return await request.body()
-
-    def _require_kind(self, kind: str) -> None:
-        accepted = self.config.inputs[0].mime_types
-        if kind not in accepted:
-            raise HTTPException(415, f"The content type is {kind or 'missing'}, not one of {', '.join(accepted)}.")
-
-    async def _thread(self, call: Callable[[], Reply]) -> Reply:
-        return await anyio.to_thread.run_sync(call, limiter=self._one)
+    def refused(self, error: HTTPException) -> Response:
+        """Return the answer of a refusal."""
+        reply = self.answer({"error": str(error.detail)}, error.status_code)
+        reply.headers.update(error.headers or {})
+        return reply
 
     async def failed(self, _request: Request, error: Exception) -> Response:
-        """Answer an error: what was asked for is wrong (4xx), or the server is (500)."""
+        """Answer an error: what was asked for is wrong (4xx), there is no room now (503), or the server is (500)."""
         if isinstance(error, HTTPException):
-            reply = self._answer({"error": str(error.detail)}, error.status_code)
-            reply.headers.update(error.headers or {})
-            return reply
+            return self.refused(error)
+        if isinstance(error, ResourceError):
+            return self.refused(HTTPException(503, str(error), headers={"Retry-After": "1"}))
         if isinstance(error, UserError):
-            return self._answer({"error": str(error)}, 422 if isinstance(error, SourceError) else 400)
-        return self._answer({"error": "The server failed; its log says why."}, 500)
+            return self.answer({"error": str(error)}, 422 if isinstance(error, SourceError) else 400)
+        LOG.error("a request could not be answered: %s", error)
+        return self.answer({"error": "The server failed; its log says why."}, 500)
+
+    async def _answer_payloads(self, request: Request, payloads: dict[str, bytes], types: dict[str, str]) -> Response:
+        model, batcher = self._require_ready()
+        batch = await self._in_thread(model.batch, payloads, types)
+        upload = next(iter(payloads.values())), next(iter(types.values()), "")
+        outputs, prediction = await self._predict(model, batcher, batch, upload if len(payloads) == 1 else None)
+        row = {name: values[0] for name, values in outputs.items()}
+        values = model.values(row) if model.light else await self._in_thread(model.values, row)
+        arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+        large = sum(array.size for array in arrays.values()) >= self.options.large_values
+        if large or request.query_params.get("format") == "hdf5":
+            name = await self._in_thread(self.outputs.write, arrays)
+            root = request.scope.get("root_path", "")
+            document = {"url": f"{root}/outputs/{name}", "expires_seconds": self.options.outputs_seconds}
+            document |= {name: value for name, value in values.items() if name not in arrays}
+        else:
+            document = answers.document(values, self.config)
+        return self.answer(document | {"prediction": prediction})
+
+    async def _in_thread(self, work: Callable[..., Reply], *arguments: Any) -> Reply:
+        """Run work that must not stop the event loop.
+
+        :raises ResourceError: it was not done in time; the server is not ready until it is.
+        """
+        running = asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+        try:
+            async with asyncio.timeout(self.options.timeout):
+                return await asyncio.shield(running)
+        except TimeoutError as error:
+            self._hung = running
+            raise ResourceError(f"The input was not prepared within {self.options.timeout:g} s.",
+                                hint="Ask later, or with a smaller input.") from error  # fmt: skip
+
+    async def _predict(
+        self, model: Loaded, batcher: Batcher, batch: Tensors, upload: tuple[bytes, str] | None = None
+    ) -> tuple[Tensors, str]:
+        """Return outputs and the prediction's id; note both, and failures too."""
+        started = time.perf_counter()
+        prediction = self._spool.new_id() if self._spool else ""
+        outputs: Tensors | None = None
+        status = 500
+        try:
+            outputs = await batcher.ask(batch, self.options.timeout)
+            status = 200
+        except ResourceError:
+            status = 503
+            raise
+        finally:
+            if self.log:
+                seconds = time.perf_counter() - started
+                self.log.note(Note(prediction, batch, outputs, seconds, status, time.time(), upload))
+        self.metrics.answered(model.labels(outputs), row_count(batch))
+        return outputs, prediction
+
+    def _require_model(self, named: dict[str, str]) -> None:
+        if named["name"] != self.config.name:
+            raise HTTPException(404, f"There is no model {named['name']!r} here, only {self.config.name!r}.")
+        if named.get("version", self.manifest) != self.manifest:
+            raise HTTPException(404, f"Version {named['version']!r} is not served here, only {self.manifest}.")
+
+    def _require_ready(self) -> tuple[Loaded, Batcher]:
+        if self.model is None or self._batcher is None:
+            raise HTTPException(503, "The model is loading.", headers={"Retry-After": "1"})
+        return self.model, self._batcher
 
 
-def create_app(endpoints: Endpoints, on_failure: Callable[[BaseException], None]) -> FastAPI:
+class _Infer:
+    """The one endpoint that is asked thousands of times a second: without a request object around it."""
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        self.endpoints = endpoints
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.endpoints.infer(scope, receive, send)
+
+
+def create_app(endpoints: Endpoints, on_failure: Callable[[BaseException], None]) -> Starlette:
     """Return the application.
 
     :param on_failure: called when the model cannot be loaded; the process is of no use then.
     """
-    config = endpoints.config
-    app = FastAPI(title=f"Airlock: {config.name}", version=endpoints.manifest, docs_url=None, redoc_url=None,
-                  lifespan=_loading(endpoints, on_failure))  # fmt: skip
-    for path, call in _routes(endpoints).items():
-        extra = openapi.BODIES.get(path)
-        methods = ["POST"] if extra else ["GET"]
-        app.add_api_route(path, call, methods=methods, openapi_extra=extra, response_class=Response)
-    for kind in (HTTPException, AirlockError, Exception):
-        app.add_exception_handler(kind, endpoints.failed)
-    return app
+    described = openapi.document(endpoints.config, endpoints.manifest, FeedbackBody)
+
+    async def get_openapi(request: Request) -> Response:
+        servers = [{"url": request.scope.get("root_path") or "/"}]
+        return Response(msgspec.json.encode(described | {"servers": servers}), media_type=JSON)
+
+    routes = [*_routes(endpoints), Route("/openapi.json", get_openapi)]
+    handlers: dict[Any, Any] = dict.fromkeys((HTTPException, AirlockError, Exception), endpoints.failed)
+    return Starlette(routes=routes, exception_handlers=handlers, lifespan=_loading(endpoints, on_failure))
 
 
-def _routes(endpoints: Endpoints) -> dict[str, Callable[..., Awaitable[Response]]]:
-    return {
+def _routes(endpoints: Endpoints) -> list[Route]:
+    described = endpoints.descriptions
+    model, version = openapi.MODEL, openapi.VERSION
+    asked = {
         "/v2": endpoints.server,
         "/v2/health/live": endpoints.live,
         "/v2/health/ready": endpoints.ready,
-        "/v2/models/{name}": endpoints.model,
-        "/v2/models/{name}/ready": endpoints.model_ready,
-        "/v2/models/{name}/infer": endpoints.infer,
-        "/predict": endpoints.predict,
-        "/get_config": endpoints.get_config,
-        "/get_legal": endpoints.get_legal,
-        "/get_samples": endpoints.get_samples,
+        model: endpoints.metadata,
+        version: endpoints.metadata,
+        model + "/ready": endpoints.model_ready,
+        version + "/ready": endpoints.model_ready,
+        "/predict_sample": endpoints.predict_sample,
+        "/outputs/{file}": endpoints.output,
         "/metrics": endpoints.get_metrics,
+        "/get_model_files": _files(described),
+        **{path: _describing(endpoints, describe) for path, describe in described.paths.items()},
     }
+    infer = _Infer(endpoints)
+    return [
+        *(Route(path + "/infer", infer, methods=["POST"]) for path in (model, version)),
+        Route("/predict", endpoints.predict, methods=["POST"]),
+        Route("/feedback", endpoints.feedback, methods=["POST"]),
+        *(Route(path, call, methods=["GET"]) for path, call in asked.items()),
+    ]
 
 
-def _kind(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+def _describing(endpoints: Endpoints, describe: Callable[[], dict[str, Any]]) -> Callable[[Request], Any]:
+    async def answer(_request: Request) -> Response:
+        return endpoints.answer(describe())
+
+    return answer
 
 
-def _load(package: Package) -> ServedModel:
-    served = ServedModel(package)
-    served.require_samples()
-    return served
+def _files(described: Descriptions) -> Callable[[Request], Any]:
+    async def answer(_request: Request) -> Response:
+        name = f'attachment; filename="{described.config.name}.zip"'
+        return Response(described.archive(), media_type="application/zip", headers={"Content-Disposition": name})
+
+    return answer
+
+
+async def _read(receive: Receive) -> bytes:
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        return body
+    chunks = [body]
+    while message.get("more_body"):
+        message = await receive()
+        chunks.append(message.get("body", b""))
+    return b"".join(chunks)
+
+
+async def _send(send: Send, answered: protocol.Encoded) -> None:
+    headers = [
+        (b"content-length", str(len(answered.body)).encode()),
+        (b"content-type", JSON.encode() if answered.header_length is None else BINARY.encode()),
+    ]
+    if answered.header_length is not None:
+        headers.append((HEADER_LENGTH.lower().encode(), str(answered.header_length).encode()))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": answered.body})
+
+
+def _load(package: Package, options: Options) -> tuple[Loaded, Pace]:
+    model = Loaded(package, options.threads)
+    return model, measure(model.infer, model.sample, options.batch)
 
 
 def _loading(endpoints: Endpoints, on_failure: Callable[[BaseException], None]) -> Any:
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         task = asyncio.create_task(endpoints.load())
         task.add_done_callback(lambda done: _report(done, on_failure))
         yield
         task.cancel()
+        endpoints.close()
 
     return lifespan
 
 
-def _report(done: asyncio.Task[None], on_failure: Callable[[BaseException], None]) -> None:
+def _report(done: "asyncio.Task[None]", on_failure: Callable[[BaseException], None]) -> None:
     if not done.cancelled() and (error := done.exception()):
         on_failure(error)

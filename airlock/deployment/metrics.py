@@ -1,7 +1,8 @@
 """Counters of one server, in Prometheus' text format."""
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
@@ -15,7 +16,7 @@ class Metrics:
     def __init__(self, manifest: str) -> None:
         self.manifest = manifest
         self.requests: Counter[tuple[str, int]] = Counter()
-        self.buckets: Counter[tuple[str, float]] = Counter()
+        self.buckets: defaultdict[str, list[int]] = defaultdict(lambda: [0] * (len(BUCKETS) + 1))
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.predictions = 0
         self.answers: Counter[str] = Counter()
@@ -24,17 +25,21 @@ class Metrics:
         """Count one answered request."""
         self.requests[route, status] += 1
         self.seconds[route] += seconds
-        for bound in BUCKETS:
-            self.buckets[route, bound] += seconds <= bound
+        self.buckets[route][bisect_left(BUCKETS, seconds)] += 1
 
-    def answered(self, labels: Iterable[str]) -> None:
-        """Count what was predicted: a shift of it shows a canary that answers otherwise than the champion."""
-        for label in labels:
-            self.predictions += 1
-            self.answers[label] += 1
+    def answered(self, labels: Iterable[str], rows: int) -> None:
+        """Count what was predicted: a shift of it shows a canary that answers otherwise than the champion.
 
-    def text(self, ready: bool) -> str:
-        """Return the exposition."""
+        :param labels: of the rows, where the model gives any.
+        """
+        self.predictions += rows
+        self.answers.update(labels)
+
+    def text(self, ready: bool, counters: Mapping[str, float]) -> str:
+        """Return the exposition.
+
+        :param counters: further ones by name, without ``airlock_`` and ``_total``.
+        """
         lines = [
             "# TYPE airlock_model_info gauge",
             f'airlock_model_info{{manifest="{self.manifest}"}} 1',
@@ -45,6 +50,8 @@ class Metrics:
             "# TYPE airlock_answers_total counter",
         ]
         lines += [f'airlock_answers_total{{label="{_quoted(label)}"}} {n}' for label, n in sorted(self.answers.items())]
+        for name, value in counters.items():
+            lines += [f"# TYPE airlock_{name}_total counter", f"airlock_{name}_total {value:.0f}"]
         lines.append("# TYPE airlock_requests_total counter")
         for (route, status), count in sorted(self.requests.items()):
             lines.append(f'airlock_requests_total{{route="{route}",status="{status}"}} {count}')
@@ -54,9 +61,10 @@ class Metrics:
         name = "airlock_request_seconds"
         lines = [f"# TYPE {name} histogram"]
         for route, seconds in sorted(self.seconds.items()):
-            count = sum(found for (named, _), found in self.requests.items() if named == route)
-            lines += [f'{name}_bucket{{route="{route}",le="{le}"}} {self.buckets[route, le]}' for le in BUCKETS]
-            lines.append(f'{name}_bucket{{route="{route}",le="+Inf"}} {count}')
+            count = 0
+            for bound, found in zip((*BUCKETS, "+Inf"), self.buckets[route], strict=True):
+                count += found
+                lines.append(f'{name}_bucket{{route="{route}",le="{bound}"}} {count}')
             lines += [f'{name}_sum{{route="{route}"}} {seconds:.6f}', f'{name}_count{{route="{route}"}} {count}']
         return lines
 

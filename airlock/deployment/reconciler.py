@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ import uvicorn
 
 from airlock.deployment.admission import Admission, ledger_approval
 from airlock.deployment.gateway import Routes, create_gateway
+from airlock.deployment.shipping import Shipper, build_shipper
 from airlock.deployment.slot import Observation, Slot
 from airlock.errors import AirlockError, InfrastructureError, ResourceError
 from airlock.settings import Settings, settings
@@ -117,10 +118,12 @@ class Service:
     """The gateway and the reconciler's thread in one process.
 
     :param reconciler: runs while the gateway runs; when it dies, the process ends rather than serve what is stale.
+    :param shipper: takes the servers' predictions to the scoring store meanwhile.
     """
 
-    def __init__(self, reconciler: Reconciler, listener: socket.socket) -> None:
+    def __init__(self, reconciler: Reconciler, shipper: Shipper, listener: socket.socket) -> None:
         self.reconciler = reconciler
+        self.shipper = shipper
         self.listener = listener
         self._stop = threading.Event()
 
@@ -134,17 +137,22 @@ class Service:
 
     @asynccontextmanager
     async def _working(self) -> AsyncIterator[None]:
-        thread = threading.Thread(target=self._work, name="reconciler")
-        thread.start()
+        threads = [
+            threading.Thread(target=self._work, args=(work,), name=name)
+            for name, work in (("reconciler", self.reconciler.run), ("shipper", self.shipper.run))
+        ]
+        for thread in threads:
+            thread.start()
         try:
             yield
         finally:
             self._stop.set()
-            await anyio.to_thread.run_sync(thread.join)
+            for thread in threads:
+                await anyio.to_thread.run_sync(thread.join)
 
-    def _work(self) -> None:
+    def _work(self, work: Callable[[threading.Event], None]) -> None:
         try:
-            self.reconciler.run(self._stop)
+            work(self._stop)
         finally:
             if not self._stop.is_set():
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -184,7 +192,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        service = Service(build(settings(), Routes()), listen(settings().serving))
+        service = Service(build(settings(), Routes()), build_shipper(settings()), listen(settings().serving))
     except AirlockError as error:
         LOG.error("%s", error)
         return 1

@@ -10,8 +10,10 @@ import msgspec
 from airlock.deployment.admission import Admission
 from airlock.deployment.child import Child
 from airlock.deployment.gateway import Routes, Upstream
+from airlock.deployment.shipping import server_arguments
 from airlock.digests import short
 from airlock.errors import InfrastructureError, NotApproved, ResourceError, UserError
+from airlock.settings import settings
 
 LOG = logging.getLogger("airlock.reconciler")
 State = Literal["starting", "ready", "restarting", "refused", "failed"]
@@ -120,7 +122,8 @@ class Slot:
 
     def _launch(self, manifest: str) -> None:
         folder = self.admission.admit(self.use_case, manifest)
-        self.starting = Child(folder, manifest, self.use_case, self.log)
+        arguments = server_arguments(settings(), self.use_case, manifest)
+        self.starting = Child(folder, manifest, self.use_case, self.log, arguments)
         LOG.info("%s: starting %s, process %d", self.use_case, short(manifest), self.starting.pid)
 
     def _check_starting(self, child: Child) -> None:

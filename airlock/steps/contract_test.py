@@ -8,7 +8,8 @@ from airlock.steps.context import StepContext
 
 ENVIRONMENT = (
     "ai-edge-litert",
-    "fastapi",
+    "h5py",
+    "httptools",
     "numpy",
     "onnxruntime",
     "packaging",

@@ -19,9 +19,11 @@ from airlock.deployment.building import Given, Parts, build_package, code_of
 from airlock.deployment.child import Child
 from airlock.deployment.config import Licences, PackageConfig
 from airlock.deployment.inputs import ImageInput
+from airlock.deployment.options import Options
 from airlock.deployment.outputs import Probabilities
 from airlock.deployment.package import Package
 from airlock.deployment.release import decode_release
+from airlock.deployment.shipping import SPOOL
 from airlock.governance import manifest as manifests
 from airlock.governance.manifest import ReleaseManifest
 from airlock.references import Artifact
@@ -61,15 +63,15 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def make_package(models: dict[str, bytes]) -> Callable[..., Package]:
-    """Give ``make_package(model="soft", use_case="shapes")``."""
+    """Give ``make_package(model="soft", use_case="shapes", transform=…)``."""
 
-    def make(model: str = "soft", use_case: str = "shapes", **changes: object) -> Package:
+    def make(model: str = "soft", use_case: str = "shapes", transform: bytes = TRANSFORM, **changes: object) -> Package:
         config = PackageConfig(
             name=use_case,
             use_case=use_case,
             inputs=[
                 ImageInput(
-                    name="image", mode="L", shape=[8, 8, 1], preprocessing=code_of("preprocessing.py", TRANSFORM)
+                    name="image", mode="L", shape=[8, 8, 1], preprocessing=code_of("preprocessing.py", transform)
                 )
             ],
             outputs=[Probabilities(classes=CLASSES)],
@@ -81,7 +83,7 @@ def make_package(models: dict[str, bytes]) -> Callable[..., Package]:
             Parts(
                 config=msgspec.structs.replace(config, **changes),
                 model=models[model],
-                code={"preprocessing.py": TRANSFORM},
+                code={"preprocessing.py": transform},
                 licence=b"Test data, free to use.\n",
                 samples=[Given(label=label, sent={"image": picture(label)}) for label in CLASSES],
             )
@@ -156,6 +158,28 @@ def server(package: Package, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         wait_until(child.ready, seconds=60, what="the server is ready")
         yield child
     finally:
+        child.stop()
+
+
+@pytest.fixture
+def serve(
+    release_of: Callable[[Package], Artifact], laid_out: Callable[[Artifact], Path], tmp_path: Path
+) -> Iterator[Callable[..., Child]]:
+    """Give ``serve(package, *arguments, **options)``: one server that is ready, with its spool in ``tmp_path``."""
+    children = []
+
+    def start(package: Package, *arguments: str, **options: object) -> Child:
+        release = release_of(package)
+        file = tmp_path / "options.json"
+        file.write_bytes(msgspec.json.encode(Options(**options)))
+        spool = tmp_path / SPOOL / "shapes" / release.digest.removeprefix("sha256:")
+        given = ["--options", str(file), "--spool", str(spool), *arguments]
+        children.append(Child(laid_out(release), release.digest, "shapes", tmp_path / "log", given))
+        children[-1].wait_ready(60)
+        return children[-1]
+
+    yield start
+    for child in children:
         child.stop()
 
 

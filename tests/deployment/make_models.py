@@ -1,4 +1,4 @@
-"""Write two tiny LiteRT models that tell which half of an 8 x 8 picture is bright: ``python make_models.py FOLDER``.
+"""Write tiny LiteRT models that tell which half of an 8 x 8 picture is bright: ``python make_models.py FOLDER``.
 
 Run as a process of its own, so that the test session never holds TensorFlow.
 """
@@ -17,14 +17,16 @@ def weights(sharpness: float) -> np.ndarray:
     return halves.reshape(3, 64).T
 
 
-def convert(sharpness: float) -> bytes:
-    """Return the model: uint8 [n, 8, 8, 1] in, float32 [n, 3] out."""
+def convert(sharpness: float, brittle: bool = False) -> bytes:
+    """Return the model: uint8 [n, 8, 8, 1] in, float32 [n, 3] out; a brittle one divides a dark picture by zero."""
     module = tf.Module()
     module.weights = tf.Variable(weights(sharpness))
 
     @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 1], tf.uint8, name="image")])
     def probabilities(image):
         flat = tf.reshape(tf.cast(image, tf.float32) / 255.0, [-1, 64])
+        if brittle:
+            flat = flat / tf.reduce_sum(flat, axis=1, keepdims=True)
         return tf.nn.softmax(tf.matmul(flat, module.weights))
 
     concrete = probabilities.get_concrete_function()
@@ -35,3 +37,4 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     for name, sharpness in {"soft": 0.1, "sharp": 0.3}.items():
         (folder / f"{name}.tflite").write_bytes(convert(sharpness))
+    (folder / "brittle.tflite").write_bytes(convert(10.0, brittle=True))

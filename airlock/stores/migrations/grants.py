@@ -22,6 +22,8 @@ APPEND_ONLY = (
     "label_incident",
     "label_handoff",
     "label_resolution",
+    "prediction",
+    "prediction_truth",
 )
 UPDATABLE = {
     "promotion": ("state", "dag", "run", "outcome", "claimed"),

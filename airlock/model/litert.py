@@ -1,73 +1,54 @@
 """Load a ``.tflite`` model and predict with it: the same code measures a candidate and serves it.
 
-Every file that :mod:`airlock.model.compression` writes, whatever its method, has one input, ``uint8 [N, height,
-width, channels]`` with values 0…255 as the use case's ``transform`` makes them, and one output, ``float32
-[N, classes]``, the probabilities in the order of the manifest's classes. N is free: the file says ``[1, …]`` with
-the signature ``[-1, …]``, and :meth:`LiteModel.predict` resizes when a batch of another size comes.
+N is free: a file says ``[1, …]`` with the signature ``[-1, …]``, and the interpreter's tensors are resized when a batch
+of another size comes. Names are those of the file's signature: the tensors' own change with the converter.
 
 Needs numpy and ai-edge-litert, no TensorFlow.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airlock.errors import UserError
+from airlock.model.runnable import EXPORT_HINT, RunnableModel, TensorSpec
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-EXPORT_HINT = "Use the .tflite file that the compress step wrote."
 
-
-class LiteModel:
-    """A LiteRT interpreter around one file. Not safe for two threads at once: give each its own, or a lock.
+class LiteModel(RunnableModel):
+    """A LiteRT interpreter around one file.
 
     :param path: the ``.tflite`` file.
     :param threads: CPU threads of one prediction.
-    :raises UserError: not a LiteRT model, or not one with the input and output described above.
+    :raises UserError: not a LiteRT model, or one whose first axes are no batch axes.
     """
 
+    engine = "litert"
+
     def __init__(self, path: Path, threads: int = 1) -> None:
+        super().__init__(path)
         self._interpreter = _interpreter(path, threads)
-        self._input = _only(self._interpreter.get_input_details(), path, "input")
-        self._output = _only(self._interpreter.get_output_details(), path, "output")
-        _check(path, self._input, "uint8", 4)
-        _check(path, self._output, "float32", 2)
-        self._batch = int(self._input["shape"][0])
+        taken, given = _signature(self._interpreter)
+        self.inputs = [_spec(path, name, details) for name, details in taken.items()]
+        self.outputs = [_spec(path, name, details) for name, details in given.items()]
+        self._taken = {name: int(details["index"]) for name, details in taken.items()}
+        self._given = {name: int(details["index"]) for name, details in given.items()}
+        self._batch = int(next(iter(taken.values()))["shape"][0])
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of one sample."""
-        height, width, channels = (int(size) for size in self._input["shape"][1:])
-        return height, width, channels
-
-    @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return int(self._output["shape"][-1])
-
-    def predict(self, x: "NDArray[np.uint8]") -> "NDArray[np.float32]":
-        """Return the probabilities of a batch.
-
-        :param x: ``uint8 [N, height, width, channels]``, N at least 1.
-        :return: ``float32 [N, classes]``.
-        :raises UserError: another dtype or shape.
-        """
-        if x.dtype != "uint8" or x.shape[1:] != self.shape or not len(x):
-            raise UserError(
-                f"The model takes uint8 [N, {', '.join(map(str, self.shape))}], not {x.dtype} {list(x.shape)}.",
-                hint="Pass what the use case's transform returns, stacked.",
-            )
-        if len(x) != self._batch:
-            self._resize(len(x))
-        self._interpreter.set_tensor(self._input["index"], x)
+    def _run(self, inputs: "Mapping[str, NDArray[Any]]") -> "dict[str, NDArray[Any]]":
+        batch = len(next(iter(inputs.values())))
+        if batch != self._batch:
+            self._resize(batch)
+        for name, index in self._taken.items():
+            self._interpreter.set_tensor(index, inputs[name])
         self._interpreter.invoke()
-        probabilities: NDArray[np.float32] = self._interpreter.get_tensor(self._output["index"])
-        return probabilities
+        return {name: self._interpreter.get_tensor(index) for name, index in self._given.items()}
 
     def _resize(self, batch: int) -> None:
-        self._interpreter.resize_tensor_input(self._input["index"], (batch, *self.shape))
+        for spec in self.inputs:
+            self._interpreter.resize_tensor_input(self._taken[spec.name], (batch, *spec.shape))
         self._interpreter.allocate_tensors()
         self._batch = batch
 
@@ -83,19 +64,26 @@ def _interpreter(path: Path, threads: int) -> Any:
     return interpreter
 
 
-def _only(details: list[dict[str, Any]], path: Path, kind: str) -> dict[str, Any]:
-    if len(details) != 1:
-        raise UserError(f"{path.name} has {len(details)} {kind}s, not one.", hint=EXPORT_HINT)
-    return details[0]
+def _signature(interpreter: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return details of inputs and outputs by name; the tensors' own names for a file without one signature."""
+    taken, given = interpreter.get_input_details(), interpreter.get_output_details()
+    signatures = interpreter.get_signature_list()
+    if len(signatures) == 1:
+        runner = interpreter.get_signature_runner()
+        named = runner.get_input_details(), runner.get_output_details()
+        if [len(each) for each in named] == [len(taken), len(given)]:
+            return named
+    return {each["name"]: each for each in taken}, {each["name"]: each for each in given}
 
 
-def _check(path: Path, tensor: dict[str, Any], dtype: str, rank: int) -> None:
+def _spec(path: Path, name: str, details: dict[str, Any]) -> TensorSpec:
     import numpy as np
 
-    found = np.dtype(tensor["dtype"]).name
-    if found != dtype or len(tensor["shape"]) != rank:
+    whole = [int(size) for size in details["shape"]]
+    free = [int(size) for size in details.get("shape_signature", whole)]
+    if not whole or -1 in free[1:]:
         raise UserError(
-            f"{path.name}: the tensor {tensor['name']!r} is {found} {[int(size) for size in tensor['shape']]}, "
-            f"not {dtype} with {rank} dimensions.",
-            hint=EXPORT_HINT,
+            f"{path.name}: the tensor {name!r} has the shape {free}; only its first axis may and must be free.",
+            hint="Export the model with fixed sizes for one sample.",
         )
+    return TensorSpec(name, np.dtype(details["dtype"]).name, tuple(whole[1:]))

@@ -10,8 +10,8 @@ from airlock.steps.context import StepContext
 
 if TYPE_CHECKING:
     from airlock.deployment.package import Package
+    from airlock.governance.evaluations import Compression
     from airlock.governance.manifest import CandidateManifest
-    from airlock.model.measurement import Comparison
 
 ENVIRONMENT = ("ai-edge-litert", "numpy", "pillow", "pyarrow", "pylance")
 SEALED = True  # a package shows one test sample of each class
@@ -41,12 +41,12 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(inputs: Inputs, context: StepContext) -> Outputs:
     """Build the package, check that it prepares images as training did, store it and its release manifest."""
+    from airlock.governance.evaluations import Compression
     from airlock.governance.manifest import CandidateManifest, ReleaseManifest, load, put
-    from airlock.model.measurement import Comparison
 
     store = context.artifacts
     candidate = load(store, inputs.manifest.digest, CandidateManifest)
-    comparison = msgspec.json.decode(store.read(inputs.comparison.digest), type=Comparison)
+    comparison = msgspec.json.decode(store.read(inputs.comparison.digest), type=Compression)
     _require_match(inputs, candidate, comparison)
     package = _build(inputs, candidate, context)
     tree = store.put_tree(package.write(context.workdir / "package"))
@@ -90,7 +90,7 @@ def _build(inputs: Inputs, candidate: "CandidateManifest", context: StepContext)
     return package
 
 
-def _require_match(inputs: Inputs, candidate: "CandidateManifest", comparison: "Comparison") -> None:
+def _require_match(inputs: Inputs, candidate: "CandidateManifest", comparison: "Compression") -> None:
     if candidate.use_case != inputs.use_case:
         raise UserError(
             f"The candidate belongs to {candidate.use_case!r}, not to {inputs.use_case!r}.",
@@ -103,6 +103,6 @@ def _require_match(inputs: Inputs, candidate: "CandidateManifest", comparison: "
         )
 
 
-def _metrics(comparison: "Comparison") -> dict[str, float]:
+def _metrics(comparison: "Compression") -> dict[str, float]:
     measured = msgspec.to_builtins(comparison.compressed)
     return {**measured, "points_lost": comparison.points_lost, "ratio": comparison.ratio}

@@ -36,6 +36,7 @@ CLASSES, ROUNDS, SIZE, POINTS, SPEED = 10, 7, 0.25, 0.5, 2.0
 RETRAINED = {"epochs": 20, "batch_size": 32}
 PRUNED = {"method": "structured_pruning", "keep": 0.5, **RETRAINED}
 THIN = {"method": "low_rank", **RETRAINED}
+STUDENT = {"method": "distillation", "keep": 0.5, "epochs": 40, "batch_size": 32}
 WAYS: list[Any] = [
     "litert_float32",
     "litert_dynamic",
@@ -46,15 +47,13 @@ WAYS: list[Any] = [
     {"method": "magnitude_pruning", "sparsity": 0.8, **RETRAINED},
     [{"method": "magnitude_pruning", "sparsity": 0.8, **RETRAINED}, "litert_dynamic"],
     PRUNED,
-    [PRUNED, "litert_float16"],
     [PRUNED, "litert_dynamic"],
     [PRUNED, "litert_int8"],
-    [PRUNED, "onnx_int8_static"],
+    [PRUNED | {"keep": 0.75}, "litert_dynamic"],
     THIN,
     [THIN, "litert_dynamic"],
-    [PRUNED, THIN, "litert_dynamic"],
-    {"method": "distillation", "keep": 0.5, "epochs": 40, "batch_size": 32},
-    [{"method": "distillation", "keep": 0.5, "epochs": 40, "batch_size": 32}, "litert_dynamic"],
+    STUDENT,
+    [STUDENT, "litert_dynamic"],
 ]
 
 
@@ -80,7 +79,7 @@ def measure(name: str, use_case: Any, splits: dict[str, Split], folder: Path) ->
     counts = ", ".join(f"{len(split.y)} {part}" for part, split in splits.items())
     print(f"== {name}: {counts} samples", flush=True)
     model = trained(use_case, splits, folder)
-    work = Work(splits["train"], splits["validation"], CLASSES, use_case.SEED, folder, Path, lambda *_: None)
+    work = Work(splits["train"], splits["validation"], CLASSES, use_case.SEED, Path, lambda *_: None)
     original, *others = compressed(Workshop(model, work), splits, folder)
     fit = [each for each in others if passes(each, original)]
     if not fit:

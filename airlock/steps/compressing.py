@@ -121,7 +121,6 @@ class Compressing:
             validation=load_split(folder, "validation"),
             classes=len(candidate.classes),
             seed=candidate.seed,
-            folder=context.workdir,
             fetch=lambda artifact: context.fetch(artifact, f"{artifact.digest[-12:]}.student"),
             report=lambda done, total, figures: context.progress(done, total, "epoch", **figures),
         )

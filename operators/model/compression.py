@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from airlock.model.compression.chains import Chain, decode_chains, plain
 from airlock.model.compression.rule import decode_rule
 from airlock.operators.compute import by_compute
@@ -58,7 +60,7 @@ class CompressStep(StepOperator):
         parts = plain(chain)
         for part in parts:
             if isinstance(path := part.get("architecture"), str):
-                part["architecture"] = store_network(self.artifacts, Path(path))
+                part["architecture"] = msgspec.to_builtins(store_network(self.artifacts, Path(path)))
         return parts
 
 

@@ -125,7 +125,9 @@ def _tried(frontier: Frontier) -> list[str]:
     original, *_ = frontier.rows
     rows = [_way(row, original) for row in frontier.rows]
     head = ["way", "verdict", "of the size", "packed bytes", "accuracy", "worst slice", "p50 ms", "p99 ms"]
-    rule = f"The rule picks {word(frontier.rule)}, on validation samples; these figures are of test samples."
+    rule = (
+        f"The rule picks {code(frontier.rule, PARAMETERS)}, on validation samples; these figures are of test samples."
+    )
     return [rule, table(head, rows)]
 
 

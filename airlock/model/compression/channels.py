@@ -38,7 +38,6 @@ class Call(NamedTuple):
     layer: Any
     inputs: list[int]
     output: int
-    shape: tuple[int | None, ...]
 
 
 class Graph:
@@ -48,14 +47,12 @@ class Graph:
     """
 
     def __init__(self, model: Any) -> None:
-        self.model = model
         self.calls: list[Call] = []
+        self._widths: dict[int, int] = {}
         self._kept_alive: list[Any] = []  # ids must stay unique
         traced = rebuilt(model, like, self._record)
         self.output = id(traced.outputs[0])
         self._kept_alive.append(traced)
-        self.places: dict[int, Places] = {}
-        """By tensor, the channels that are left."""
 
     def _record(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
         import keras
@@ -63,27 +60,20 @@ class Graph:
         given = layer(*args, **kwargs)
         taken = [each for each in keras.tree.flatten((args, kwargs)) if isinstance(each, keras.KerasTensor)]
         for each in keras.tree.flatten(given):
-            self.calls.append(Call(layer, [id(tensor) for tensor in taken], id(each), tuple(each.shape)))
+            self.calls.append(Call(layer, [id(tensor) for tensor in taken], id(each)))
+        for each in (*taken, *keras.tree.flatten(given)):
+            self._widths[id(each)] = (each.shape[-1] if each.shape else None) or 0
             self._kept_alive.append(each)
-        self._kept_alive += taken
         return given
 
     def prunable(self) -> list[Call]:
         """Return the calls of layers that may lose output channels."""
         guarded = {self.output}
         for call in reversed(self.calls):
-            if not self._passes(call) and not (_kind(call.layer) in PRODUCERS and _takes_apart(call.layer)):
-                guarded.update(call.inputs)  # it needs all it gets
-            elif self._passes(call) and call.output in guarded:
+            needs_all = not self._passes(call) and not self._produces(call)
+            if needs_all or (self._passes(call) and call.output in guarded):
                 guarded.update(call.inputs)
-        return [
-            call
-            for call in self.calls
-            if _kind(call.layer) in PRODUCERS
-            and _takes_apart(call.layer)
-            and self._once(call)
-            and call.output not in guarded
-        ]
+        return [call for call in self.calls if self._produces(call) and call.output not in guarded]
 
     def left(self, kept: "dict[str, Places]") -> "list[tuple[Call, list[Places | None], Places]]":
         """Follow what is kept through the network.
@@ -94,20 +84,23 @@ class Graph:
         import numpy as np
 
         places: dict[int, Places] = {}
-        shapes = {call.output: call.shape for call in self.calls}
         found = []
         for call in self.calls:
             taken = [places.get(name) for name in call.inputs]
-            everything = np.arange(call.shape[-1] or 0)
             given = kept.get(call.layer.name)
-            if given is None:
-                given = _passed(call, taken, shapes) if self._passes(call) else everything
+            if given is None and self._passes(call) and any(place is not None for place in taken):
+                given = _passed(call, taken, self._widths)
+            elif given is None:
+                given = np.arange(self._widths[call.output])
             places[call.output] = given
             found.append((call, taken, given))
         return found
 
     def _passes(self, call: Call) -> bool:
-        return _kind(call.layer) in PASSING and _is_last(call.layer) and not _mixes(call.layer)
+        return _kind(call.layer) in PASSING and _channelwise(call.layer) and self._once(call)
+
+    def _produces(self, call: Call) -> bool:
+        return _kind(call.layer) in PRODUCERS and _channelwise(call.layer) and self._once(call)
 
     def _once(self, call: Call) -> bool:
         return sum(other.layer is call.layer for other in self.calls) == 1
@@ -137,22 +130,18 @@ def _rows(depth: Any, point: Any, source: Any, multiplier: int, given: "Places")
     return [depth[..., source, :], point[..., _multiplied(source, multiplier), :][..., given]]
 
 
-def _passed(call: Call, taken: "list[Places | None]", shapes: dict[int, tuple[int | None, ...]]) -> "Places":
+def _passed(call: Call, taken: "list[Places | None]", known: dict[int, int]) -> "Places":
     import numpy as np
 
-    kind, last = _kind(call.layer), call.shape[-1] or 0
-    if all(places is None for places in taken):
-        return np.arange(last)
+    kind, widths = _kind(call.layer), [known[name] for name in call.inputs]
     if kind == "Concatenate":
-        widths = [shapes[name][-1] or 0 for name in call.inputs]
         starts = np.cumsum([0, *widths[:-1]])
         parts = [np.arange(w) if p is None else p for w, p in zip(widths, taken, strict=True)]
         return np.concatenate([start + part for start, part in zip(starts, parts, strict=True)])
     (places,) = taken
     assert places is not None
     if kind == "Flatten":
-        width = shapes[call.inputs[0]][-1] or 1
-        return (np.arange(last // width)[:, None] * width + places).ravel()
+        return (np.arange(known[call.output] // widths[0])[:, None] * widths[0] + places).ravel()
     return _multiplied(places, call.layer.depth_multiplier) if kind in DEPTHWISE else places
 
 
@@ -167,18 +156,19 @@ def _kind(layer: Any) -> str:
     return type(layer).__name__ if module.startswith("keras.") else ""
 
 
-def _takes_apart(layer: Any) -> bool:
-    """Whether each output channel depends on inputs only through its own part of the kernel."""
-    return _is_last(layer) and getattr(layer, "groups", 1) == 1 and not getattr(layer, "lora_enabled", False)
-
-
-def _mixes(layer: Any) -> bool:
-    return getattr(getattr(layer, "activation", None), "__name__", "") in MIXING
-
-
-def _is_last(layer: Any) -> bool:
-    """Whether channels are the last axis."""
-    axis = getattr(layer, "axis", -1)
-    if _kind(layer) in ("BatchNormalization", "Concatenate") and axis not in (-1, [-1]):
+def _channelwise(layer: Any) -> bool:
+    """Whether channels are the last axis, and each output channel depends on no other one."""
+    if getattr(layer, "data_format", "channels_last") != "channels_last" or getattr(layer, "lora_enabled", False):
         return False
-    return bool(getattr(layer, "data_format", "channels_last") == "channels_last")
+    if _kind(layer) not in DEPTHWISE and getattr(layer, "groups", 1) != 1:
+        return False
+    if _kind(layer) == "Rescaling" and not all(isinstance(each, int | float) for each in (layer.scale, layer.offset)):
+        return False  # one number for each channel
+    if _kind(layer) in ("BatchNormalization", "Concatenate") and layer.axis not in (-1, _rank(layer) - 1):
+        return False
+    return getattr(getattr(layer, "activation", None), "__name__", "") not in MIXING
+
+
+def _rank(layer: Any) -> int:
+    """Number of axes of what a layer gives."""
+    return len(layer.output.shape)

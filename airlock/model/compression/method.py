@@ -25,7 +25,6 @@ class Work(NamedTuple):
     """What a method works with.
 
     :param classes: number of classes.
-    :param folder: for its files.
     :param fetch: gives an artifact's file.
     :param report: called with epochs done, epochs in all and the metrics of the last one.
     """
@@ -34,7 +33,6 @@ class Work(NamedTuple):
     validation: "Split"
     classes: int
     seed: int
-    folder: Path
     fetch: Callable[[Artifact], Path]
     report: Report
 

@@ -21,7 +21,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Picks among those that lose little enough.
 
     :param pick: the one with the smallest file, the smallest packed file, or the lowest median time.
-    :param max_points_lost: percentage points of validation accuracy that it may lose against the original.
+    :param max_points_lost: percentage points of validation accuracy that it may lose against the original; one sample
+        it may lose in any case, likewise on a slice, unless it has to gain some.
     :param max_slice_points_lost: that any slice may lose; unset to leave slices to the people at the gate.
     :param min_slice_count: a slice with fewer validation samples is shown and not judged: one sample would decide.
     """
@@ -102,6 +103,7 @@ def _beats(one: Row, other: Row) -> bool:
 
 
 def _miss(lost: Lost, allowed: float) -> list[str]:
-    if lost.points_lost <= allowed:
+    one_sample = 100 / lost.count + 1e-6  # is no evidence, on however few of them the points are counted
+    if lost.points_lost <= (max(allowed, one_sample) if allowed >= 0 else allowed):
         return []
     return [f"loses {lost.points_lost:.2f} points on {lost.slice} ({lost.count} validation samples)"]

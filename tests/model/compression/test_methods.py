@@ -69,7 +69,7 @@ def work(few_digits: dict[str, Split], tmp_path: Path) -> Work:
         (tmp_path / "student.py").write_text(STUDENT)
         return tmp_path / "student.py"
 
-    return Work(few_digits["train"], few_digits["validation"], 10, 7, tmp_path, fetch, lambda *_: None)
+    return Work(few_digits["train"], few_digits["validation"], 10, 7, fetch, lambda *_: None)
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ class TestMethods:
         assert after.gzip_bytes < 0.6 * before.gzip_bytes
 
     def test_a_student_of_its_own_architecture(self, make: Make, few_digits: dict[str, Split]) -> None:
-        student = {"digest": f"sha256:{'0' * 64}", "size": 1}
+        student = {"ref": "artifact", "digest": f"sha256:{'0' * 64}", "size": 1}
         given = {"method": "distillation", "architecture": student, "parameters": {"units": 12}}
         path = make(given | {"epochs": 12, "learning_rate": 0.01})
         assert accuracy(path, few_digits["test"]) > 0.7

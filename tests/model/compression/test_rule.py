@@ -52,9 +52,9 @@ def test_the_smallest_the_best_packed_or_the_fastest_is_picked() -> None:
 
 
 def test_what_loses_too_much_is_not_picked_whatever_its_size() -> None:
-    rows = [row("bad", size=1, points=(0.6,)), row("good", size=50, points=(0.5,))]
-    assert choice(rows, max_points_lost=0.5) == "good"
-    assert choice(rows, max_points_lost=0.4) == "none"
+    rows = [row("bad", size=1, points=(2.6,)), row("good", size=50, points=(2.5,))]
+    assert choice(rows, max_points_lost=2.5) == "good"
+    assert choice(rows, max_points_lost=2.4) == "none"
 
 
 def test_test_accuracy_has_no_say() -> None:
@@ -62,10 +62,16 @@ def test_test_accuracy_has_no_say() -> None:
 
 
 def test_a_slice_counts_where_the_rule_says_so_and_it_has_samples_enough() -> None:
-    rows = [row("uneven", size=1, points=(0.0, 2.0)), row("even", size=2, points=(0.0, 1.0))]
+    rows = [row("uneven", size=1, points=(0.0, 2.0)), row("even", size=2, points=(0.0, 1.0))]  # one sample
     assert choice(rows) == "uneven"
     assert choice(rows, max_slice_points_lost=1.0) == "even"
     assert choice(rows, max_slice_points_lost=1.0, min_slice_count=101) == "uneven"
+
+
+def test_a_single_sample_may_be_lost_unless_there_is_something_to_gain() -> None:
+    rows = [row("one flipped", points=(1.0,))]
+    assert choice(rows, max_points_lost=0.5) == "one flipped"
+    assert choice(rows, max_points_lost=-0.5) == "none"
 
 
 def test_the_refusal_names_each_and_why() -> None:

@@ -73,7 +73,11 @@ class Graph:
             needs_all = not self._passes(call) and not self._produces(call)
             if needs_all or (self._passes(call) and call.output in guarded):
                 guarded.update(call.inputs)
-        return [call for call in self.calls if self._produces(call) and call.output not in guarded]
+        return [
+            call
+            for call in self.calls
+            if self._produces(call) and not _mixes(call.layer) and call.output not in guarded
+        ]
 
     def left(self, kept: "dict[str, Places]") -> "list[tuple[Call, list[Places | None], Places]]":
         """Follow what is kept through the network.
@@ -97,7 +101,7 @@ class Graph:
         return found
 
     def _passes(self, call: Call) -> bool:
-        return _kind(call.layer) in PASSING and _channelwise(call.layer) and self._once(call)
+        return _kind(call.layer) in PASSING and _channelwise(call.layer) and not _mixes(call.layer) and self._once(call)
 
     def _produces(self, call: Call) -> bool:
         return _kind(call.layer) in PRODUCERS and _channelwise(call.layer) and self._once(call)
@@ -157,16 +161,18 @@ def _kind(layer: Any) -> str:
 
 
 def _channelwise(layer: Any) -> bool:
-    """Whether channels are the last axis, and each output channel depends on no other one."""
+    """Whether channels are the last axis, and its weights can be taken apart by channel."""
     if getattr(layer, "data_format", "channels_last") != "channels_last" or getattr(layer, "lora_enabled", False):
         return False
     if _kind(layer) not in DEPTHWISE and getattr(layer, "groups", 1) != 1:
         return False
     if _kind(layer) == "Rescaling" and not all(isinstance(each, int | float) for each in (layer.scale, layer.offset)):
         return False  # one number for each channel
-    if _kind(layer) in ("BatchNormalization", "Concatenate") and layer.axis not in (-1, _rank(layer) - 1):
-        return False
-    return getattr(getattr(layer, "activation", None), "__name__", "") not in MIXING
+    return _kind(layer) not in ("BatchNormalization", "Concatenate") or layer.axis in (-1, _rank(layer) - 1)
+
+
+def _mixes(layer: Any) -> bool:
+    return getattr(getattr(layer, "activation", None), "__name__", "") in MIXING
 
 
 def _rank(layer: Any) -> int:

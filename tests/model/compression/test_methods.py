@@ -89,7 +89,7 @@ def accuracy(path: Path, split: Split) -> float:
     return float((open_model(path).predict(np.asarray(split.x)).argmax(axis=1) == split.y).mean())
 
 
-STRONG = {"epochs": 6, "learning_rate": 0.004}
+STRONG = {"epochs": 6, "batch_size": 16, "learning_rate": 0.004}
 CASES = [
     ("litert_float32", "litert", 1.0, 0.0),
     ("litert_dynamic", "litert", 0.6, 0.03),
@@ -100,7 +100,12 @@ CASES = [
     ([{"method": "structured_pruning", **STRONG}], "litert", 0.45, 0.1),
     ([{"method": "structured_pruning", **STRONG}, "litert_int8"], "litert", 0.35, 0.1),
     ({"method": "low_rank", **STRONG}, "litert", 0.9, 0.1),
-    ({"method": "distillation", "keep": 0.5, "epochs": 10, "learning_rate": 0.01}, "litert", 0.45, 0.2),
+    (
+        {"method": "distillation", "keep": 0.5, "epochs": 10, "batch_size": 16, "learning_rate": 0.01},
+        "litert",
+        0.45,
+        0.2,
+    ),
 ]
 
 

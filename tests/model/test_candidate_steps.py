@@ -30,7 +30,7 @@ from tests.model.conftest import CLASSES, builtins, make_spec, store_tensors, tr
 
 pytestmark = pytest.mark.integration
 Step = Callable[..., Result]
-WAYS: list[Any] = ["litert_dynamic", "onnx_int8_static", [{"method": "structured_pruning", "epochs": 0}] * 3]
+WAYS: list[Any] = ["litert_dynamic", "onnx_int8_static", {"method": "low_rank", "rank": 0.9}]
 LENIENT = {"max_points_lost": 20}
 SLICES = [{"name": "three or eight", "where": "label in ['3', '8']"}, {"name": "nothing", "where": "label == 'x'"}]
 
@@ -470,7 +470,7 @@ class TestCompress:
         first, dynamic, static, whole = small.frontier.rows
         assert (first.method, first.test[0].points_lost, first.picked) == ("original", 0.0, False)
         assert [row.picked for row in (dynamic, static)].count(True) == 1
-        assert "No layer of the model can lose" in whole.failed
+        assert "No Dense or Conv2D layer" in whole.failed
         assert [each.slice for each in dynamic.validation] == ["whole split", "three or eight"]
         assert dynamic.measured is not None
         assert dynamic.measured.peak_bytes is not None
@@ -483,7 +483,7 @@ class TestCompress:
 
     def test_the_report_has_every_way_and_the_picture(self, smaller: dict[str, Any], artifacts: ArtifactStore) -> None:
         page = artifacts.read(smaller["report"]["digest"]).decode()
-        for said in ("litert_dynamic", "onnx_int8_static", "failed: No layer", "three or eight", "Pareto front"):
+        for said in ("litert_dynamic", "onnx_int8_static", "failed: No Dense", "three or eight", "Pareto front"):
             assert said in page
         assert artifacts.read(smaller["picture"]["digest"]).startswith(b"\x89PNG")
 
@@ -496,7 +496,7 @@ class TestCompress:
         assert "No method passes the rule" in refused.message
         assert "litert_dynamic loses" in refused.message
         assert "validation samples" in refused.message
-        assert "structured_pruning(epochs=0) failed: No layer" in refused.message
+        assert "low_rank(rank=0.9) failed: No Dense" in refused.message
         assert "Loosen the rule" in refused.hint
         figures = json.loads(artifacts.read(result.links["Figures"]))
         assert [row["method"] for row in figures["rows"]][:2] == ["original", "litert_dynamic"], "figures stay readable"

@@ -170,7 +170,7 @@ class TestGraphs:
         three = layers.DepthwiseConv2D(3, depth_multiplier=2, name="three")(one)
         both = layers.Concatenate()([two, layers.ReLU()(three)])
         added = layers.Add()([layers.Dense(5, name="left")(both), layers.Dense(5, name="right")(both)])
-        flat = layers.Flatten()(layers.AveragePooling2D()(layers.Concatenate()([added, both])))
+        flat = layers.Flatten()(layers.AveragePooling2D(2)(layers.Concatenate()([added, both])))
         model = keras.Model(inputs, layers.Dense(4, activation="softmax")(layers.Dense(7, name="four")(flat)))
         for name, weight in (("one", 0), ("two", 1), ("four", 0)):
             layer = model.get_layer(name)

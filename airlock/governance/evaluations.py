@@ -210,26 +210,89 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return sum(found) / len(found) if found else 0.0
 
 
-class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """One file on one thread.
+class Measured(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One file on one thread of its runtime; files from before there was more to measure have no more.
 
+    :param accuracy: on the test samples.
     :param p50_ms: median time of a single sample in milliseconds; ``p99_ms`` likewise.
+    :param gzip_bytes: of the file, packed.
+    :param peak_bytes: largest resident memory of a process that loads it and answers single samples, nothing else in it
+        but Python, numpy and the runtime.
     """
 
     bytes: int
     accuracy: float
     p50_ms: float
     p99_ms: float
+    gzip_bytes: int | None = None
+    peak_bytes: int | None = None
+
+
+class Lost(msgspec.Struct, frozen=True, kw_only=True):
+    """A compressed model on one slice of one split, beside the original on the same samples.
+
+    :param interval: of ``accuracy``, at 95 %; ``points_interval`` of ``points_lost``, from the samples that flipped.
+    :param points_lost: percentage points of accuracy; negative when it gained.
+    """
+
+    slice: str
+    rule: str
+    count: int
+    accuracy: float
+    interval: Interval
+    points_lost: float
+    points_interval: Interval
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to compress and what came of it.
+
+    :param method: the chain, in words.
+    :param engine: runtime of its file.
+    :param measured: ``None`` where there is no file.
+    :param test: the whole split first, then the slices that have samples; ``validation`` likewise.
+    :param misses: what the rule holds against it, in sentences.
+    :param failed: why there is no file.
+    :param frontier: whether no other one is both smaller and more accurate on the test samples.
+    """
+
+    method: str
+    engine: str = ""
+    measured: Measured | None = None
+    test: list[Lost] = []
+    validation: list[Lost] = []
+    misses: list[str] = []
+    failed: str = ""
+    frontier: bool = False
+    picked: bool = False
+
+    @property
+    def slices(self) -> list[tuple[Lost, Lost | None]]:
+        """The slices of the test samples, each with the one of the same name of the validation samples."""
+        known = {each.slice: each for each in self.validation}
+        return [(each, known.get(each.slice)) for each in self.test[1:]]
+
+
+class Frontier(msgspec.Struct, frozen=True, kw_only=True):
+    """Every way that was tried.
+
+    :param rule: what picked, in words.
+    :param rows: the original first.
+    """
+
+    rule: str
+    rows: list[Row]
 
 
 class Compression(msgspec.Struct, frozen=True, kw_only=True):
-    """A compressed model against the original, on the same samples.
+    """The compressed model that was picked against the original, on the same test samples.
 
     :param points_lost: percentage points of accuracy; negative when it gained.
     :param ratio: the compressed model's bytes as a share of the original's.
     :param intervals: 95 % intervals of the accuracy of ``original`` and ``compressed``.
     :param predictions: the compressed model's answers; ``original_predictions`` the original's.
     :param errors: like an evaluation's, of the samples that either of the two answers wrong.
+    :param frontier: what it was picked from; ``None`` of a model from when there was nothing to pick from.
     """
 
     method: str
@@ -241,3 +304,4 @@ class Compression(msgspec.Struct, frozen=True, kw_only=True):
     predictions: Predictions | None = None
     original_predictions: Predictions | None = None
     errors: dict[str, str] = {}
+    frontier: Frontier | None = None

@@ -1,87 +1,105 @@
-"""Makes an approved candidate smaller, and measures what that costs on the runtime that will serve it."""
+"""Makes an approved candidate smaller in several ways, measures each on the runtime that will serve it, picks one."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from airlock.model.compression.rule import Rule
+from airlock.model.evaluation.slices import Slice
 from airlock.references import Artifact
 from airlock.steps.context import StepContext
 
 if TYPE_CHECKING:
-    from airlock.model.measurement import Comparison
+    from airlock.governance.evaluations import Frontier
 
-ENVIRONMENT = ("ai-edge-litert", "keras", "numpy", "pillow", "pyarrow", "pylance", "tensorflow")
-SEALED = True  # it measures; what it calibrates with is the training split, and no code of a use case learns here
-TFLITE = "application/vnd.tflite"
+ENVIRONMENT = (
+    "ai-edge-litert",
+    "keras",
+    "matplotlib",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "pandas",
+    "pillow",
+    "pyarrow",
+    "pylance",
+    "scikit-learn",
+    "tensorflow",
+    "tf2onnx",
+)
+SEALED = True  # it measures; what it learns from is the training split, and what it picks by the validation split
+MEDIA = {"litert": "application/vnd.tflite", "onnx": "application/onnx"}
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """:param manifest: the candidate manifest.
-    :param method: see :func:`airlock.model.compression.export_compressed`.
-    :param max_points_lost: percentage points of test accuracy that the smaller model may lose.
+    :param methods: see :func:`airlock.model.compression.chains.decode_chains`.
+    :param rule: what picks one of them.
+    :param slices: what is looked at apart from the whole split.
     """
 
     manifest: Artifact
-    method: Literal["litert_dynamic", "litert_float16", "litert_int8"]
-    max_points_lost: float = 1.0
+    methods: list[Any]
+    rule: Rule = Rule()
+    slices: list[Slice] = []
 
 
 class Outputs(msgspec.Struct, frozen=True, kw_only=True):
-    """:param model: the smaller ``.tflite`` file; ``original`` the one with float32 weights.
-    :param comparison: JSON of :class:`airlock.model.measurement.Comparison`.
+    """:param model: the file that was picked; ``original`` the LiteRT file with float32 weights.
+    :param comparison: JSON of :class:`airlock.governance.evaluations.Compression`, with all that was tried.
+    :param report: the page that people read; ``picture`` the PNG in it.
+    :param method: which was picked; ``engine`` the runtime of its file.
     """
 
     model: Artifact
     original: Artifact
     comparison: Artifact
+    report: Artifact
+    picture: Artifact
+    method: str
+    engine: str
     accuracy: float
     bytes: int
 
 
 def run(inputs: Inputs, context: StepContext) -> Outputs:
-    """Compress and compare; a comparison that refuses the trade is stored and linked before the step fails."""
-    from airlock.governance.manifest import CandidateManifest, load
-    from airlock.model.measurement import compare
-    from airlock.model.storage import load_model
-    from airlock.model.tensors import load_split
-    from airlock.steps.held_out import test_split
+    """Try every method and pick; when the rule refuses all, the report is stored and linked before the step fails."""
+    from airlock.model.compression.rule import best, none_passes
+    from airlock.steps.compressing import Compressing
 
-    candidate = load(context.artifacts, inputs.manifest.digest, CandidateManifest)
-    folder = context.fetch(candidate.tensors, "tensors")
-    model = load_model(context.fetch(candidate.model, "model.keras"))
-    original, smaller = _export(model, inputs, load_split(folder, "train").x, context)
-    comparison = compare(inputs.method, original, smaller, test_split(context, candidate.tensors))
-    report = context.sealed.put(msgspec.json.encode(comparison), "application/json")
-    _say(comparison, report, context)
-    comparison.require_at_most(inputs.max_points_lost)
+    compressing = Compressing(inputs, context)
+    rows = compressing.rows()
+    choice = best(rows[1:], inputs.rule)
+    frontier = compressing.frontier(rows, choice)
+    report, picture = _show(frontier, compressing.title, context)
+    if choice is None:
+        raise none_passes(rows[1:], inputs.rule)
+    path, document = compressing.chosen(choice, frontier)
+    comparison = context.sealed.put(msgspec.json.encode(document), "application/json")
+    smaller = document.compressed
+    figures = msgspec.to_builtins(smaller) | {"points_lost": document.points_lost, "ratio": document.ratio}
+    for name, value in figures.items():
+        context.metric(name, value)
     return Outputs(
-        model=context.artifacts.put_file(smaller, TFLITE),
-        original=context.artifacts.put_file(original, TFLITE),
-        comparison=report,
-        accuracy=comparison.compressed.accuracy,
-        bytes=comparison.compressed.bytes,
+        model=context.artifacts.put_file(path, MEDIA[choice.engine]),
+        original=context.artifacts.put_file(compressing.original, MEDIA["litert"]),
+        comparison=comparison,
+        report=report,
+        picture=picture,
+        method=choice.method,
+        engine=choice.engine,
+        accuracy=smaller.accuracy,
+        bytes=smaller.bytes,
     )
 
 
-def _export(model: Any, inputs: Inputs, x: Any, context: StepContext) -> tuple[Path, Path]:
-    from airlock.model.compression import export_compressed, export_float
+def _show(frontier: "Frontier", title: str, context: StepContext) -> tuple[Artifact, Artifact]:
+    from airlock.model.compression.picture import draw
+    from airlock.model.compression.report import render
 
-    original, smaller = context.workdir / "original.tflite", context.workdir / "compressed.tflite"
-    original.write_bytes(export_float(model))
-    context.progress(1, 3, "file")
-    smaller.write_bytes(export_compressed(model, inputs.method, x))
-    context.progress(2, 3, "file")
-    return original, smaller
-
-
-def _say(comparison: "Comparison", report: Artifact, context: StepContext) -> None:
-    smaller = comparison.compressed
-    context.progress(3, 3, "file", accuracy=smaller.accuracy, ratio=comparison.ratio, p50_ms=smaller.p50_ms)
+    png = draw(frontier)
+    picture = context.artifacts.put(png, "image/png")
+    report = context.artifacts.put(render(frontier, png, title), "text/html")
     context.link("Report", report.digest)
-    context.metric("accuracy", smaller.accuracy)
-    context.metric("bytes", smaller.bytes)
-    context.metric("points_lost", comparison.points_lost)
-    context.metric("ratio", comparison.ratio)
-    context.metric("p50_ms", smaller.p50_ms)
-    context.metric("p99_ms", smaller.p99_ms)
+    context.link("Figures", context.artifacts.put(msgspec.json.encode(frontier), "application/json").digest)
+    return report, picture

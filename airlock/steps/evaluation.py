@@ -1,17 +1,18 @@
 """The parts of an evaluation, put together: the candidate's answers, the champion's, slices, calibration, footprint."""
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airlock.errors import UserError
 from airlock.governance.evaluations import WHOLE_SPLIT, Champion, Evaluation, Footprint, Measurement, SliceFigures
-from airlock.references import Artifact, DatasetVersion
+from airlock.references import DatasetVersion
 from airlock.steps.asking import Asked, Candidate, answer, ask_champion, load, samples_of
 from airlock.steps.context import StepContext
+from airlock.steps.slicing import frame_of, listed
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
 
     from airlock.governance.manifest import DataManifest
@@ -166,7 +167,8 @@ class Measuring:
         if not self.inputs.slices:
             return []
         features = lambda: penultimate(self.keras, self.split.x)  # noqa: E731 - only clusters need them
-        slicer = Slicer(self._frame(), self.split, self._listed, features)
+        frame = frame_of(self.context, self.data, self.split, self.inputs.classes)
+        slicer = Slicer(frame, self.split, partial(listed, self.context), features)
         parts = [part for declared in self.inputs.slices for part in slicer.parts(declared)]
         return [self._judged(part.name, part.declared, part.members) for part in parts]
 
@@ -179,27 +181,6 @@ class Measuring:
         before, truth = self._measured(self._before, name, declared.rule, members), self.split.y
         right, were = ((model.answers == truth)[members] for model in (self.now, self._before))
         return judge(declared, now, before, Rights(right, were) if now.count else None)
-
-    def _frame(self) -> "pd.DataFrame":
-        import pandas as pd
-
-        from airlock.steps.held_out import metadata_of
-
-        ids = [name.decode() for name in self.split.ids.tolist()]
-        if self.data is not None:
-            return metadata_of(self.context, self.data, ids)
-        labels = [self.inputs.classes[place] for place in self.split.y.tolist()]
-        return pd.DataFrame({"sample_id": ids, "label": pd.Series(labels, dtype=object)})
-
-    def _listed(self, declared: "Slice") -> list[str]:
-        from airlock.model.evaluation.slices import ids_of
-
-        if not isinstance(declared.samples, Artifact):
-            raise UserError(
-                f"Slice {declared.name!r} names the file {declared.samples}, which only the operator can read.",
-                hint="Pass the slices through the evaluate operator.",
-            )
-        return ids_of(self.context.artifacts.read(declared.samples.digest).decode().splitlines(), declared.name)
 
     def _calibration(self) -> Any:
         from airlock.model.evaluation.calibration import calibration, fit_temperature

@@ -18,7 +18,9 @@ with DAG(
     dag.doc_md = __doc__
 
     candidate = claim(use_case=digits.NAME, gate="model", queue="digits/deployment")["manifest"]
-    compressed = compress(manifest=candidate, method=digits.COMPRESSION)
+    compressed = compress(
+        manifest=candidate, methods=digits.COMPRESSION, rule=digits.COMPRESSION_RULE, slices=digits.SLICES
+    )
     packaged = package(
         use_case=digits.NAME,
         manifest=candidate,

@@ -18,7 +18,9 @@ with DAG(
     dag.doc_md = __doc__
 
     candidate = claim(use_case=fashion.NAME, gate="model", queue="fashion/deployment")["manifest"]
-    compressed = compress(manifest=candidate, method=fashion.COMPRESSION)
+    compressed = compress(
+        manifest=candidate, methods=fashion.COMPRESSION, rule=fashion.COMPRESSION_RULE, slices=fashion.SLICES
+    )
     packaged = package(
         use_case=fashion.NAME,
         manifest=candidate,

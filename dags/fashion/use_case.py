@@ -94,7 +94,12 @@ CARD: dict[str, Any] = {
 }
 
 # Deployment
-COMPRESSION = "litert_dynamic"
+COMPRESSION: list[Any] = [
+    "litert_dynamic",
+    "litert_int8",
+    [{"method": "structured_pruning", "keep": 0.5}, "litert_dynamic"],
+]
+COMPRESSION_RULE: dict[str, Any] = {"pick": "smallest", "max_points_lost": 0.5, "max_slice_points_lost": 1.0}
 LICENCE = str(FOLDER / "LICENSE")
 LICENCES = {"code": "Apache-2.0", "data": "MIT"}
 

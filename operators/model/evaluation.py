@@ -12,6 +12,7 @@ from airlock.operators.compute import by_compute
 from airlock.operators.links import MLFLOW_RUN, REPORT
 from airlock.operators.processes import SubprocessPlace
 from airlock.operators.step import StepOperator
+from airlock.stores.artifacts import ArtifactStore
 
 
 class EvaluateStep(StepOperator):
@@ -47,7 +48,7 @@ class EvaluateStep(StepOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        _check(slices)
+        check_slices(slices)
         self.model = model
         self.tensors = tensors
         self.classes = classes
@@ -60,13 +61,7 @@ class EvaluateStep(StepOperator):
     @property
     def inputs(self) -> dict[str, Any]:
         """The arguments, with saved lists of samples as artifacts, and the candidate behind what serves now."""
-        slices = [msgspec.to_builtins(self._stored(each)) for each in decode_slices(self.slices)]
-        return super().inputs | {"slices": slices, "champion": self._champion()}
-
-    def _stored(self, declared: Slice) -> Slice:
-        if not declared.samples or not isinstance(declared.samples, str):
-            return declared
-        return msgspec.structs.replace(declared, samples=self.artifacts.put_file(Path(declared.samples), "text/plain"))
+        return super().inputs | {"slices": stored_slices(self.slices, self.artifacts), "champion": self._champion()}
 
     def _champion(self) -> str:
         """The champion's candidate; none for the champion's own model, which would be compared with itself."""
@@ -76,11 +71,22 @@ class EvaluateStep(StepOperator):
         return "" if model is not None and model.digest == self.model.get("digest") else digest
 
 
-def _check(slices: Sequence[dict[str, Any]]) -> None:
+def check_slices(slices: Sequence[dict[str, Any]]) -> None:
     """Check what a use case declares when its DAG is parsed."""
     for each in decode_slices(slices):
         if each.samples and isinstance(each.samples, str):
             read_ids(Path(each.samples))
+
+
+def stored_slices(slices: Sequence[Any], artifacts: ArtifactStore) -> list[Any]:
+    """Return slices with saved lists of samples as artifacts."""
+    return [msgspec.to_builtins(_stored(each, artifacts)) for each in decode_slices(slices)]
+
+
+def _stored(declared: Slice, artifacts: ArtifactStore) -> Slice:
+    if not declared.samples or not isinstance(declared.samples, str):
+        return declared
+    return msgspec.structs.replace(declared, samples=artifacts.put_file(Path(declared.samples), "text/plain"))
 
 
 class EvaluateOperator(SubprocessPlace, EvaluateStep):

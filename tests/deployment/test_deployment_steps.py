@@ -17,8 +17,8 @@ from airlock.deployment.package import Package, read_package
 from airlock.deployment.served import ServedModel
 from airlock.digests import digest_bytes
 from airlock.governance import manifest as manifests
+from airlock.governance.evaluations import Compression, Measured
 from airlock.governance.manifest import CandidateManifest, ReleaseManifest
-from airlock.model.measurement import Comparison, Measured
 from airlock.model.tensors import SPLITS, Split, save_split
 from airlock.references import Artifact, LabelSet, ModelVersion, TrackingRun
 from airlock.settings import Settings
@@ -112,7 +112,7 @@ def parts(
     nothing = artifacts.put(b"{}")
     model = artifacts.put(models["soft"])
     measured = Measured(bytes=model.size, accuracy=1.0, p50_ms=0.1, p99_ms=0.2)
-    comparison = Comparison(method="none", original=measured, compressed=measured, points_lost=0.0, ratio=1.0)
+    comparison = Compression(method="none", original=measured, compressed=measured, points_lost=0.0, ratio=1.0)
     candidate = CandidateManifest(
         use_case="shapes",
         classes=CLASSES,

@@ -20,9 +20,12 @@ from airlock.governance.evaluations import (
     ClassFigures,
     Compression,
     Evaluation,
+    Frontier,
+    Lost,
     Measured,
     Measurement,
     Predictions,
+    Row,
     SliceFigures,
     Verdict,
 )
@@ -155,6 +158,33 @@ class Maker:
 
     def compare(self, now: str, before: str = "") -> Comparison:
         return compare(self.store, now, before)
+
+    def frontier(self, name: str) -> Frontier:
+        """Return a table of an original, a way that was picked, one that loses too much and one that failed."""
+        lost = [
+            Lost(
+                slice=slice_name,
+                rule="",
+                count=4,
+                accuracy=0.5,
+                interval=(0.2, 0.8),
+                points_lost=points,
+                points_interval=(-1.0, points + 1),
+            )
+            for slice_name, points in (("whole split", 1.0), (name, 4.5))
+        ]
+        files = {"engine": "litert", "test": lost, "validation": lost}
+        large = Measured(bytes=60_000, accuracy=0.75, p50_ms=0.2, p99_ms=0.5, gzip_bytes=50_000, peak_bytes=9_000_000)
+        small = Measured(bytes=15_000, accuracy=0.5, p50_ms=0.1, p99_ms=0.3, gzip_bytes=14_000, peak_bytes=8_000_000)
+        return Frontier(
+            rule="the smallest",
+            rows=[
+                Row(method="original", measured=large, **files),
+                Row(method="litert_int8", measured=small, picked=True, frontier=True, **files),
+                Row(method="low_rank", measured=small, misses=[f"loses 4.50 points on {name}"], **files),
+                Row(method="distillation", failed=name),
+            ],
+        )
 
     def evidence(self, now: str, before: str = "") -> str:
         return evidence(self.store, now, before)
@@ -349,6 +379,16 @@ class TestReleases:
         assert "| bytes | 60,000 | 60,000 | +0 |" in text
         assert "epochs `30` → `12`" in text
         assert text.count("/airlock/artifacts/sha256:") >= 4
+
+    def test_every_way_to_compress_that_was_tried_is_told(self, maker: Maker) -> None:
+        tried = maker.frontier("faint")
+        text = maker.evidence(maker.release(maker.candidate(), [0, 1, 1, 1], [0, 0, 1, 1], frontier=tried))
+        assert "The rule picks `the smallest`, on validation samples" in text
+        assert "| `original` | original | 1.000 | 50,000 |" in text
+        assert "| `litert_int8` | **picked** | 0.250 | 14,000 |" in text
+        assert "| `low_rank` | too much lost: `loses 4.50 points on faint` | 0.250 |" in text
+        assert "`faint` -4.50 points" in text
+        assert "| `distillation` | failed: `faint` | – |" in text
 
 
 def flatten(text: str) -> list[Token]:

@@ -11,13 +11,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from airlock.errors import UserError
-from airlock.governance.comparison import compare
+from airlock.governance.comparison import Comparison, compare
 from airlock.governance.evaluations import Evaluation
+from airlock.governance.evidence.sections import SECTIONS
 from airlock.governance.manifest import CandidateManifest, DataManifest, ReleaseManifest, load, put
+from airlock.model.compression.workshop import Workshop
 from airlock.model.evaluation.report import flips
-from airlock.model.litert import LiteModel
 from airlock.model.registry import Registry
+from airlock.model.runtimes import open_model
 from airlock.model.storage import load_model
 from airlock.model.tensors import Split
 from airlock.references import Artifact, DatasetVersion, LabelSet, ModelVersion, TrackingRun
@@ -29,6 +30,9 @@ from tests.model.conftest import CLASSES, builtins, make_spec, store_tensors, tr
 
 pytestmark = pytest.mark.integration
 Step = Callable[..., Result]
+WAYS: list[Any] = ["litert_dynamic", "onnx_int8_static", {"method": "low_rank", "rank": 0.9}]
+LENIENT = {"max_points_lost": 20}
+SLICES = [{"name": "three or eight", "where": "label in ['3', '8']"}, {"name": "nothing", "where": "label == 'x'"}]
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +68,15 @@ def registration(prepared: tuple[Path, dict[str, Any]], tmp_path: Path) -> dict[
     for name in ("artifacts", "sealed"):
         shutil.copytree(folder / name, tmp_path / name)
     return copy.deepcopy(inputs)
+
+
+def forbidden(*_: object) -> None:
+    raise AssertionError("a file is made again")
+
+
+def release_evidence(compared: Comparison) -> list[str]:
+    """Return what the gate's page says of every way, as one text."""
+    return ["\n".join(SECTIONS["release"](compared, ""))]
 
 
 @pytest.fixture
@@ -412,38 +425,37 @@ class TestCompress:
         registered: dict[str, Any] = model_step("register", **registration).outputs["manifest"]
         return registered
 
-    def test_every_method_writes_a_file_with_the_documented_input_and_output(
-        self,
-        model_step: Step,
-        manifest: dict[str, Any],
-        artifacts: ArtifactStore,
-        few_digits: dict[str, Split],
-        tmp_path: Path,
+    @pytest.fixture
+    def smaller(self, model_step: Step, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Give the outputs of a compression in three ways, one of which the model cannot take."""
+        result = model_step("compress", manifest=manifest, methods=WAYS, rule=LENIENT, slices=SLICES)
+        outputs: dict[str, Any] = result.outputs
+        return outputs
+
+    def test_the_picked_file_takes_batches_of_any_size_and_is_what_the_figures_are_about(
+        self, smaller: dict[str, Any], artifacts: ArtifactStore, few_digits: dict[str, Split], tmp_path: Path
     ) -> None:
         x = few_digits["test"].x
-        for method in ("litert_dynamic", "litert_float16", "litert_int8"):
-            result = model_step("compress", manifest=manifest, method=method, max_points_lost=5)
-            path = artifacts.fetch(msgspec.convert(result.outputs["model"], Artifact), tmp_path / method)
-            lite = LiteModel(path)
-            assert (lite.shape, lite.classes) == ((8, 8, 1), 10)
-            batch = lite.predict(x)
-            one_by_one = np.concatenate([lite.predict(x[place : place + 1]) for place in range(len(x))])
-            assert np.allclose(batch, one_by_one, atol=0.05), "a batch answers like its samples"
-            assert np.allclose(batch.sum(axis=1), 1, atol=0.02)
-            assert result.outputs["bytes"] == path.stat().st_size
+        path = artifacts.fetch(msgspec.convert(smaller["model"], Artifact), tmp_path / "picked")
+        model = open_model(path)
+        assert (model.engine, model.shape, model.classes) == (smaller["engine"], (8, 8, 1), 10)
+        batch = model.predict(x)
+        one_by_one = np.concatenate([model.predict(x[place : place + 1]) for place in range(len(x))])
+        assert np.allclose(batch, one_by_one, atol=0.05), "a batch answers like its samples"
+        assert smaller["bytes"] == path.stat().st_size
+        assert smaller["accuracy"] == pytest.approx((batch.argmax(axis=1) == few_digits["test"].y).mean())
 
-    def test_what_the_smaller_model_answers_is_kept_for_the_release_gate(
-        self, model_step: Step, manifest: dict[str, Any], artifacts: ArtifactStore
+    def test_the_release_gate_shows_every_way_that_was_tried(
+        self, smaller: dict[str, Any], manifest: dict[str, Any], artifacts: ArtifactStore
     ) -> None:
-        outputs = model_step("compress", manifest=manifest, method="litert_int8", max_points_lost=5).outputs
         release = ReleaseManifest(
             use_case="small",
             classes=CLASSES,
             candidate=manifest["digest"],
-            package=msgspec.convert(outputs["model"], Artifact),
-            model=msgspec.convert(outputs["model"], Artifact),
-            comparison=msgspec.convert(outputs["comparison"], Artifact),
-            metrics={"accuracy": outputs["accuracy"]},
+            package=msgspec.convert(smaller["model"], Artifact),
+            model=msgspec.convert(smaller["model"], Artifact),
+            comparison=msgspec.convert(smaller["comparison"], Artifact),
+            metrics={"accuracy": smaller["accuracy"]},
         )
         compared = compare(artifacts, put(artifacts, release).digest, "")
         small = compared.compression
@@ -454,37 +466,54 @@ class TestCompress:
         assert accuracy.interval is not None
         assert accuracy.now is not None
         assert accuracy.interval[0] < accuracy.now < accuracy.interval[1]
+        assert small.frontier is not None
+        first, dynamic, static, whole = small.frontier.rows
+        assert (first.method, first.test[0].points_lost, first.picked) == ("original", 0.0, False)
+        assert [row.picked for row in (dynamic, static)].count(True) == 1
+        assert "No Dense or Conv2D layer" in whole.failed
+        assert [each.slice for each in dynamic.validation] == ["whole split", "three or eight"]
+        assert dynamic.measured is not None
+        assert dynamic.measured.peak_bytes is not None
+        assert 2**24 < dynamic.measured.peak_bytes < 2**29
+        (said,) = release_evidence(compared)
+        for row in small.frontier.rows:
+            assert row.method in said
+        assert "**picked**" in said
+        assert "three or eight" in said
 
-    def test_a_bad_trade_is_refused_with_its_figures_and_the_knob(
+    def test_the_report_has_every_way_and_the_picture(self, smaller: dict[str, Any], artifacts: ArtifactStore) -> None:
+        page = artifacts.read(smaller["report"]["digest"]).decode()
+        for said in ("litert_dynamic", "onnx_int8_static", "failed: No Dense", "three or eight", "Pareto front"):
+            assert said in page
+        assert artifacts.read(smaller["picture"]["digest"]).startswith(b"\x89PNG")
+
+    def test_a_rule_that_nothing_passes_is_refused_with_each_method_and_what_it_lost(
         self, model_step: Step, manifest: dict[str, Any], artifacts: ArtifactStore
     ) -> None:
-        result = model_step("compress", manifest=manifest, method="litert_dynamic", max_points_lost=-1)
+        result = model_step("compress", manifest=manifest, methods=WAYS, rule={"max_points_lost": -100})
         refused = failure(result)
-        assert "points of accuracy" in refused.message
-        assert "max_points_lost allows -1" in refused.message
-        assert "Raise max_points_lost" in refused.hint
-        assert json.loads(artifacts.read(result.links["Report"]))["method"] == "litert_dynamic", "figures stay readable"
+        assert refused.category == "user"
+        assert "No method passes the rule" in refused.message
+        assert "litert_dynamic loses" in refused.message
+        assert "validation samples" in refused.message
+        assert "low_rank(rank=0.9) failed: No Dense" in refused.message
+        assert "Loosen the rule" in refused.hint
+        figures = json.loads(artifacts.read(result.links["Figures"]))
+        assert [row["method"] for row in figures["rows"]][:2] == ["original", "litert_dynamic"], "figures stay readable"
+
+    def test_a_try_after_one_that_was_killed_makes_no_file_again(
+        self, model_step: Step, manifest: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        learning = {"method": "magnitude_pruning", "epochs": 1}
+        first = model_step("compress", manifest=manifest, methods=[learning], rule=LENIENT).outputs
+        monkeypatch.setattr(Workshop, "make", forbidden)
+        second = model_step("compress", manifest=manifest, methods=[learning], rule=LENIENT).outputs
+        assert second["model"] == first["model"]
+
+    def test_methods_that_are_not_valid_are_refused(self, model_step: Step, manifest: dict[str, Any]) -> None:
+        refused = failure(model_step("compress", manifest=manifest, methods=["litert_int3"]))
+        assert "'litert_int3' is not valid" in refused.message
 
     def test_a_data_manifest_is_no_candidate(self, model_step: Step, registration: dict[str, Any]) -> None:
-        refused = failure(model_step("compress", manifest=registration["data"], method="litert_dynamic"))
+        refused = failure(model_step("compress", manifest=registration["data"], methods=["litert_dynamic"]))
         assert refused.kind == "IntegrityError"
-
-    def test_a_batch_of_another_shape_is_refused(
-        self, model_step: Step, manifest: dict[str, Any], artifacts: ArtifactStore, tmp_path: Path
-    ) -> None:
-        result = model_step("compress", manifest=manifest, method="litert_float16")
-        lite = LiteModel(artifacts.fetch(msgspec.convert(result.outputs["model"], Artifact), tmp_path / "model"))
-        for x in (
-            np.zeros((1, 9, 8, 1), np.uint8),
-            np.zeros((1, 8, 8, 1), np.float32),
-            np.zeros((0, 8, 8, 1), np.uint8),
-        ):
-            with pytest.raises(UserError, match=r"takes uint8 \[N, 8, 8, 1\]"):
-                lite.predict(x)
-
-
-@pytest.mark.parametrize("data", [b"", b"no model", b"x" * 5000])
-def test_a_file_that_is_no_litert_model_is_refused(data: bytes, tmp_path: Path) -> None:
-    (tmp_path / "model.tflite").write_bytes(data)
-    with pytest.raises(UserError, match=r"model.tflite is not a LiteRT model"):
-        LiteModel(tmp_path / "model.tflite")

@@ -86,7 +86,7 @@ class Chain:
         return {"accuracy": accuracy, **trained, **registered}
 
     def comparison(self, manifest: Outputs, method: str) -> dict[str, Any]:
-        compressed = self.step("compress", manifest=manifest, method=method)
+        compressed = self.step("compress", manifest=manifest, methods=[method], rule={"max_points_lost": 1.0})
         read: dict[str, Any] = json.loads(self.artifacts.read(compressed["comparison"]["digest"]))
         return read
 

@@ -308,6 +308,17 @@ class TestTheComparison:
             assert title in page
         assert "Data and labels" in page
 
+    @pytest.mark.parametrize("text", ["faint", *HOSTILE])
+    def test_of_a_release_shows_every_way_to_compress_that_was_tried(
+        self, governed: Governed, sign_in: SignIn, text: str
+    ) -> None:
+        maker = Maker(governed.artifacts)
+        release = maker.release(maker.candidate(), [0, 1, 1, 1], [0, 0, 1, 1], frontier=maker.frontier(text))
+        page = self.page(governed, sign_in("dora"), release)
+        for told in ("Every way that was tried", "<strong>picked</strong>", "too much lost", "failed: ", "low_rank"):
+            assert told in page
+        assert not re.search(r"<img src=x|<script>|href=.https://evil", page)
+
     @pytest.mark.parametrize("text", HOSTILE)
     def test_shows_names_and_values_as_text(self, governed: Governed, sign_in: SignIn, text: str) -> None:
         maker = Maker(governed.artifacts)

@@ -158,7 +158,14 @@ def shrunk(told: Compression, classes: list[str]) -> Shrunk:
     if told.predictions is not None and told.original_predictions is not None:
         original = Answered(told.original_predictions, classes, {})
         paired = pair(Answered(told.predictions, classes, told.errors), original)
-    return Shrunk(method=told.method, points_lost=told.points_lost, ratio=told.ratio, figures=figures, paired=paired)
+    return Shrunk(
+        method=told.method,
+        points_lost=told.points_lost,
+        ratio=told.ratio,
+        figures=figures,
+        paired=paired,
+        frontier=told.frontier,
+    )
 
 
 def read(store: ArtifactStore, artifact: Artifact, kind: type[Document]) -> Document:

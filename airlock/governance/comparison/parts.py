@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from airlock.governance.evaluations import Interval, LabelFigures, SliceFigures
+from airlock.governance.evaluations import Frontier, Interval, LabelFigures, SliceFigures
 from airlock.references import Artifact, DatasetVersion, LabelSet
 
 Kind = Literal["data", "labelling", "candidate", "release"]
@@ -134,6 +134,7 @@ class Shrunk(Part, frozen=True, kw_only=True):
     """A release's model against the candidate it was compressed from.
 
     :param figures: the compressed model's (``now``) and the original's (``before``).
+    :param frontier: every way that was tried; ``None`` where there was only one.
     """
 
     method: str
@@ -141,6 +142,7 @@ class Shrunk(Part, frozen=True, kw_only=True):
     ratio: float
     figures: list[Metric]
     paired: Paired | None = None
+    frontier: Frontier | None = None
 
 
 class Link(Part, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from airlock.digests import short
 from airlock.governance.comparison import Comparison, Metric
+from airlock.governance.evaluations import Frontier, Row
 from airlock.governance.evidence import sentences
 from airlock.governance.evidence.markdown import code, figure, link, named, table, word
 from airlock.references import DatasetVersion
@@ -16,6 +17,8 @@ TITLES = {
     "model_bytes": "model bytes",
     "p50_ms": "p50 ms",
     "p99_ms": "p99 ms",
+    "gzip_bytes": "packed bytes",
+    "peak_bytes": "memory bytes",
 }
 MOST_ROWS = 12
 PARAMETERS = 300
@@ -109,10 +112,39 @@ def release(compared: Comparison, links: str) -> list[str]:
         f"{told.ratio:.2f} of the size. {link(links, 'Figures', figures)}.",
         table(["compressed", "this", "original"], rows),
         sentences.flips(told.paired, "the original"),
+        *(_tried(told.frontier) if told.frontier else []),
         _metrics("release", compared) if compared.champion else "",
         sentences.flips(compared.paired),
         *(_made(compared.parent) if compared.parent else []),
         *_parent(compared, links),
+    ]
+
+
+def _tried(frontier: Frontier) -> list[str]:
+    """Every way to compress, the original first; the slices of each are in the compression's report."""
+    original, *_ = frontier.rows
+    rows = [_way(row, original) for row in frontier.rows]
+    head = ["way", "verdict", "of the size", "packed bytes", "accuracy", "worst slice", "p50 ms", "p99 ms"]
+    rule = (
+        f"The rule picks {code(frontier.rule, PARAMETERS)}, on validation samples; these figures are of test samples."
+    )
+    return [rule, table(head, rows)]
+
+
+def _way(row: Row, original: Row) -> list[str]:
+    if row.measured is None or original.measured is None:
+        return [code(row.method), f"failed: {code(row.failed, PARAMETERS)}", *["–"] * 6]
+    worst = max(row.test[1:], key=lambda each: each.points_lost, default=None)
+    verdict = "original" if row is original else "**picked**" if row.picked else "passes"
+    return [
+        code(row.method),
+        f"too much lost: {code('; '.join(row.misses), PARAMETERS)}" if row.misses else verdict,
+        f"{row.measured.bytes / original.measured.bytes:.3f}",
+        figure(row.measured.gzip_bytes),
+        sentences.ranged(row.measured.accuracy, row.test[0].interval),
+        f"{code(worst.slice)} {-worst.points_lost:+.2f} points" if worst else "–",
+        figure(row.measured.p50_ms),
+        figure(row.measured.p99_ms),
     ]
 
 

@@ -47,7 +47,7 @@ def footprint(model: Any, x: "NDArray[Any]", size: int) -> Footprint:
         weight_bytes=sum(_bytes(weight) for weight in model.weights),
         flops=flops,
         counted_by=counted_by,
-        peak_bytes=_peak(),
+        peak_bytes=peak_memory(),
         times_ms=times,
         machine=f"{platform.machine()}, {os.cpu_count()} cores, Keras on {backend}",
     )
@@ -113,8 +113,8 @@ def _forget_peak() -> None:
         reset.write_text(CLEAR_PEAK)
 
 
-def _peak() -> int:
-    """Bytes: the peak since it was forgotten; where the system cannot forget, that of the whole process."""
+def peak_memory() -> int:
+    """Return this process's largest resident memory in bytes, since it was forgotten where the system can forget."""
     status = Path("/proc/self/status")
     if status.exists():
         for line in status.read_text().splitlines():

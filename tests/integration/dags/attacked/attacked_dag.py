@@ -61,7 +61,7 @@ with DAG(NAME, schedule=None, catchup=False) as dag:
         parameters=PARAMETERS,
         seed=digits.SEED,
     )
-    compressed = compress(manifest=candidate["manifest"], method=digits.COMPRESSION)
+    compressed = compress(manifest=candidate["manifest"], methods=digits.COMPRESSION)
     packaged = package(
         use_case=NAME,
         manifest=candidate["manifest"],

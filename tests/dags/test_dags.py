@@ -22,6 +22,7 @@ HEAVY = (
 )
 USE_CASES = ("digits", "fashion")
 DAG_FILES = [(case, part) for case in USE_CASES for part in ("data", "model", "deployment")]
+DAG_FILES += [("digits", "revision")]
 DAG_FILES += [("news", part) for part in ("data", "model")]  # its deployment needs typed text inputs
 
 

@@ -1,6 +1,7 @@
 """Digits, revision: refactored source takes the place of an approved candidate's, once it is equal and reviewed.
 
-Start it by hand: name the candidate's manifest, and what of the source is new. Files lie in this folder or below it.
+Start it by hand: name the candidate's manifest, and what of the source is new, for example transform_revised.py. Files
+lie in this folder or below it.
 """
 
 from typing import Any

@@ -8,7 +8,9 @@ digest. Its tag is made of the manifest's digest: no tag ever means another rele
 import argparse
 import json
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,17 +47,21 @@ def prepare(stores: Settings, manifest: str, folder: Path) -> str:
     digest, artifacts = history.manifest(manifest), open_layers(stores)
     data = artifacts.read(digest)
     release = decode_release(data, digest)
-    record = history.approval(release.use_case, GATE, digest)
+    record, tag = history.approval(release.use_case, GATE, digest), tag_of(release, digest)
+    if folder.exists():
+        raise UserError(f"{folder} exists.", hint="Name a folder that does not.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staged = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
     try:
-        folder.mkdir(parents=True)
-    except FileExistsError as error:
-        raise UserError(f"{folder} exists.", hint="Name a folder that does not.") from error
-    artifacts.fetch(release.package, folder / PACKAGE)
-    read_package(folder / PACKAGE).require(release.package.digest)
-    (folder / RELEASE).write_bytes(data)
-    (folder / DECISION).write_text("".join(_until(record, ledger, stores.public_keys)), encoding="utf-8")
-    _settle(folder)
-    return tag_of(release, digest)
+        artifacts.fetch(release.package, staged / PACKAGE)
+        read_package(staged / PACKAGE).require(release.package.digest)
+        (staged / RELEASE).write_bytes(data)
+        (staged / DECISION).write_text("".join(_until(record, ledger, stores.public_keys)), encoding="utf-8")
+        _settle(staged)
+        staged.rename(folder)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    return tag
 
 
 def tag_of(release: ReleaseManifest, digest: str) -> str:

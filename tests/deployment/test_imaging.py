@@ -111,7 +111,8 @@ class TestRefused:
         path.chmod(0o644)
         path.write_bytes(b"{}")
         with pytest.raises(IntegrityError, match="was altered"):
-            prepare(machine.settings, release.digest, tmp_path / "image")
+            prepare(machine.settings, release.digest, tmp_path / "made" / "image")
+        assert list((tmp_path / "made").iterdir()) == [], "half a context must not be built from"
 
     def test_over_a_folder_that_is_there(self, machine: Machine, release: Artifact, tmp_path: Path) -> None:
         machine.approve(release)

@@ -170,6 +170,7 @@ class TestRevision:
         body = engineer.question(*asked)["body"]
         assert f"**A revision** of the candidate [`{short(str(candidate))}`]" in body
         assert "New source: transform. **Bit-equal**: 0 of " in body
+        assert "right and wrong are the same as that candidate's" in body
         assert engineer.answer(*asked, "Approve", "Mine.", {"source_read": True}).status_code == REFUSED
         assert stack.person("model_validator").answer(*asked, "Approve", "").status_code == REFUSED
         promoted = [str(record["manifest"]) for record in records(stack, "promotion")]

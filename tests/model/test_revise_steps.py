@@ -161,6 +161,7 @@ class TestARefactoring:
         shown = evidence(digits.artifacts, made["digest"], candidate["digest"])
         assert "**A revision** of the candidate" in shown
         assert "**Equal within tolerance**: 0 of " in shown
+        assert "right and wrong are the same as that candidate's" in shown
         assert "Revision report" in shown
 
 

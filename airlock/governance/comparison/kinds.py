@@ -73,6 +73,7 @@ def candidate(
         environment=changes(now.environment, before.environment if before else None),
         revises=now.revises,
         revision=read(store, now.revision, Revision) if now.revision else None,
+        revised=_same_samples(told, now.classes, now.revises) if now.revises else None,
         links=links,
     )
 

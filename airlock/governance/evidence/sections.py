@@ -82,7 +82,8 @@ def _revision(compared: Comparison, links: str) -> list[str]:
     if not compared.revises:
         return []
     told = sentences.revision(compared.revision) if compared.revision else "Nobody compared the two."
-    return [f"**A revision** of the candidate {named(links, compared.revises)}. {told}"]
+    heading = f"**A revision** of the candidate {named(links, compared.revises)}. {told}"
+    return [heading, sentences.flips(compared.revised, "that candidate")]
 
 
 def _slices(compared: Comparison) -> list[str]:

@@ -142,9 +142,7 @@ def _candidate(
             f"The model was evaluated with the classes {list(evaluation.per_class)}, the data has {data.classes}.",
             hint="Train and evaluate with the data manifest's classes, in its order.",
         )
-    given = {
-        name: getattr(inputs, name) for name in Inputs.__struct_fields__ if name not in ("data", "card", "revises")
-    }
+    given = {name: getattr(inputs, name) for name in Inputs.__struct_fields__ if name not in RENAMED}
     return CandidateManifest(
         **given
         | {

@@ -4,7 +4,7 @@ The transform is compared first, sample by sample: what makes other tensors is r
 Then the models are compared by shape, weights and answers. The test samples are for the evaluate step, as ever.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -15,6 +15,7 @@ from airlock.steps.context import StepContext
 
 if TYPE_CHECKING:
     from airlock.governance.manifest import CandidateManifest
+    from airlock.steps import train
 
 ENVIRONMENT = ("keras", "mlflow", "numpy", "pillow", "pyarrow", "tensorflow", "torch")
 SPLITS = ("train", "validation")
@@ -61,44 +62,24 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
 
     :raises UserError: nothing is new, or the revision is not equal within tolerance: the figures are in the message.
     """
-    from airlock.governance.manifest import MEDIA_TYPE, CandidateManifest, DataManifest, load
+    from airlock.governance.manifest import CandidateManifest, load
     from airlock.model.backend import load_keras
     from airlock.model.training import Schedule
-    from airlock.steps import train, transform
-    from airlock.steps.again import changed_since, train_inputs, transform_inputs
 
     candidate = load(context.artifacts, inputs.manifest.digest, CandidateManifest)
-    code, network = inputs.transform_code or candidate.transform_code, inputs.network_code or candidate.network_code
-    revised = _revised(candidate, code, network)
+    sources = _sources(inputs, candidate)
     load_keras(Schedule.of(candidate.parameters).backend)
-
-    tensors = transform.run(transform_inputs(context.artifacts, candidate, code), _inside(context, "transform")).tensors
-    revision = Revision(
-        candidate=inputs.manifest.digest,
-        revised=revised,
-        tolerances=inputs.tolerances,
-        tensors=tensors.digest,
-        splits=_splits(context, tensors, candidate.tensors),
-        changed=changed_since(candidate),
-    )
+    tensors, revision = _transformed(inputs, context, candidate, sources)
     _require_equal(revision, context)
-
-    again = train_inputs(context.artifacts, candidate, tensors, network, inputs.experiment)
-    trained = train.run(again, _inside(context, "train"))
-    revision = msgspec.structs.replace(
-        revision,
-        model=trained.model.digest,
-        same_model=trained.model.digest == candidate.model.digest,
-        difference=_difference(context, candidate, trained.model),
-    )
+    trained, revision = _trained(inputs, context, candidate, sources.network, tensors, revision)
     stored, report = _require_equal(revision, context)
     return Outputs(
-        data=Artifact(digest=candidate.data, size=len(context.artifacts.read(candidate.data)), media_type=MEDIA_TYPE),
-        classes=load(context.artifacts, candidate.data, DataManifest).classes,
+        data=_data(context, candidate),
+        classes=candidate.classes,
         parameters=candidate.parameters,
         seed=candidate.seed,
-        transform_code=code,
-        network_code=network,
+        transform_code=sources.transform,
+        network_code=sources.network,
         tensors=tensors,
         model=trained.model,
         run=trained.run,
@@ -108,16 +89,16 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
     )
 
 
-def _inside(context: StepContext, name: str) -> StepContext:
-    """The same task's context for a step within this one, with a working folder of its own."""
-    folder = context.workdir / name
-    folder.mkdir()
-    inner = StepContext(context.settings, context.run, folder, context.worker)
-    inner.metrics, inner.links = context.metrics, context.links
-    return inner
+class _Sources(NamedTuple):
+    """The source a revision is made from; ``revised`` says what of it is new."""
+
+    transform: Artifact
+    network: Artifact
+    revised: list[str]
 
 
-def _revised(candidate: "CandidateManifest", code: Artifact, network: Artifact) -> list[str]:
+def _sources(inputs: Inputs, candidate: "CandidateManifest") -> _Sources:
+    code, network = inputs.transform_code or candidate.transform_code, inputs.network_code or candidate.network_code
     pairs = {"transform": (code, candidate.transform_code), "network": (network, candidate.network_code)}
     revised = [name for name, (now, before) in pairs.items() if now.digest != before.digest]
     if not revised:
@@ -125,7 +106,61 @@ def _revised(candidate: "CandidateManifest", code: Artifact, network: Artifact) 
             "Nothing is revised: transform and network are the candidate's own, to the byte.",
             hint="Name other source in the run's configuration, or change it, and clear this task.",
         )
-    return revised
+    return _Sources(code, network, revised)
+
+
+def _transformed(
+    inputs: Inputs, context: StepContext, candidate: "CandidateManifest", sources: _Sources
+) -> tuple[Artifact, Revision]:
+    from airlock.steps import transform
+    from airlock.steps.again import changed_since, transform_inputs
+
+    again = transform_inputs(context.artifacts, candidate, sources.transform)
+    tensors = transform.run(again, _inside(context, "transform")).tensors
+    return tensors, Revision(
+        candidate=inputs.manifest.digest,
+        revised=sources.revised,
+        tolerances=inputs.tolerances,
+        tensors=tensors.digest,
+        splits=_splits(context, tensors, candidate.tensors),
+        changed=changed_since(candidate),
+    )
+
+
+def _trained(
+    inputs: Inputs,
+    context: StepContext,
+    candidate: "CandidateManifest",
+    network: Artifact,
+    tensors: Artifact,
+    revision: Revision,
+) -> "tuple[train.Outputs, Revision]":
+    from airlock.steps import train
+    from airlock.steps.again import train_inputs
+
+    again = train_inputs(context.artifacts, candidate, tensors, network, inputs.experiment)
+    trained = train.run(again, _inside(context, "train"))
+    return trained, msgspec.structs.replace(
+        revision,
+        model=trained.model.digest,
+        same_model=trained.model.digest == candidate.model.digest,
+        difference=_difference(context, candidate, trained.model),
+    )
+
+
+def _data(context: StepContext, candidate: "CandidateManifest") -> Artifact:
+    from airlock.governance.manifest import MEDIA_TYPE
+
+    return Artifact(digest=candidate.data, size=len(context.artifacts.read(candidate.data)), media_type=MEDIA_TYPE)
+
+
+def _inside(context: StepContext, name: str) -> StepContext:
+    """The same task's context for a step within this one, with a working folder of its own."""
+    folder = context.workdir / name
+    folder.mkdir()
+    inner = StepContext(context.settings, context.run, folder, context.worker)
+    inner.metrics, inner.links = context.metrics, context.links
+    return inner
 
 
 def _splits(context: StepContext, tensors: Artifact, before: Artifact) -> list[SplitDifference]:

@@ -164,7 +164,7 @@ class TestInstalled:
         assert folder.startswith(str(installed.folder))
         assert errors == {}
         whole = [f"{case}_{part}" for case in ("digits", "fashion") for part in ("data", "model", "deployment")]
-        assert dags == sorted([*whole, "news_data", "news_model"])
+        assert dags == sorted([*whole, "digits_revision", "news_data", "news_model"])
 
     def test_the_command_line_answers(self, installed: Installed) -> None:
         said = installed.run(str(installed.python.with_name("airlock")), "--help")

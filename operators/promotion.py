@@ -10,9 +10,9 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airlock.digests import digest_bytes, short
 from airlock.errors import NotApproved
-from airlock.governance.approval import require_approval
+from airlock.governance.approval import require_standing
 from airlock.governance.book import Book
-from airlock.governance.manifest import MEDIA_TYPE
+from airlock.governance.manifest import MEDIA_TYPE, load_any
 from airlock.hooks.artifacts import ArtifactsHook
 from airlock.hooks.database import DatabaseHook
 from airlock.operators.links import MANIFEST
@@ -51,13 +51,16 @@ class PromiseOperator(NamedOutputs, BaseOperator):
     def approved(self, digest: str) -> tuple[Artifact, Record]:
         """Return the manifest whose bytes hash to the digest and the decision that approved exactly it.
 
+        A revision stands for a candidate that this gate approved, once the ``revision`` gate approved the revision.
+
         :raises AirflowFailException: no such decision, or one that does not verify.
         """
         store, database = ArtifactsHook().get_conn(), DatabaseHook().get_conn()
         artifact = Artifact(digest=digest, size=len(store.read(digest)), media_type=MEDIA_TYPE)
         self.result_links = {"Manifest": digest}
         try:
-            record = require_approval(Ledger(database), digest, self.gate, settings().public_keys, self.use_case)
+            keys = settings().public_keys
+            record = require_standing(Ledger(database), store, digest, self.gate, keys, self.use_case)
         except NotApproved as error:
             raise AirflowFailException(str(error)) from error
         return artifact, record
@@ -85,7 +88,7 @@ class PromoteOperator(PromiseOperator):
         database = DatabaseHook().get_conn()
         self._record(Ledger(database), digest, record)
         queue = PromotionQueue(database)
-        queue.put(self.promotion_queue, digest, record.hash)
+        queue.put(self.promotion_queue, digest, record.hash, _revised(digest))
         queue.finish(context["ti"].dag_id, context["ti"].run_id, "promoted")
         context["ti"].xcom_push(
             key="summary",
@@ -180,6 +183,11 @@ class ClaimOperator(PromiseOperator):
             if item.dag and item.run and run_is_gone(item.dag, item.run):
                 state = self.items.give_back(item)
                 self.log.warning("Run %s of %s is gone: manifest %s is %s.", item.run, item.dag, item.manifest, state)
+
+
+def _revised(digest: str) -> str:
+    """The manifest whose place a revision takes; empty for what is none."""
+    return str(getattr(load_any(ArtifactsHook().get_conn(), digest), "revises", ""))
 
 
 def asked_for(context: "Context") -> str:

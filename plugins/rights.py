@@ -36,7 +36,7 @@ OBSERVER: frozenset[Permission] = frozenset(
 APPROVER = OBSERVER | {("can_edit", "HITL Detail"), ("can_edit", "DAGs")}
 OPERATOR = APPROVER | {("can_create", "DAG Runs")}
 
-STARTS_RUNS = frozenset({"data_engineer", "data_scientist", "devops_engineer"})
+STARTS_RUNS = frozenset({"data_engineer", "data_scientist", "software_engineer", "devops_engineer"})
 ROLES = tuple(role for role in DEMO_USERS.values() if role != "Admin")
 
 RIGHTS: dict[str, frozenset[Permission]] = {role: OPERATOR if role in STARTS_RUNS else APPROVER for role in ROLES}

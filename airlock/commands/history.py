@@ -81,7 +81,12 @@ def _print_act(record: Record) -> None:
 def _content(about: AnyManifest) -> str:
     if isinstance(about, DataManifest | CandidateManifest):
         data = f"{about.dataset.name} v{about.dataset.version} {about.dataset.digest}"
-        return f"dataset {data}, labels {about.labels.digest}"
+        revises = (
+            f"a revision of candidate {short(about.revises)}, "
+            if isinstance(about, CandidateManifest) and about.revises
+            else ""
+        )
+        return f"{revises}dataset {data}, labels {about.labels.digest}"
     if isinstance(about, LabellingManifest):
         return f"{about.samples} samples of {about.dataset.name} v{about.dataset.version} {about.dataset.digest}"
     return f"package {about.package.digest}, candidate {short(about.candidate)}"

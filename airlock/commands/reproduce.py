@@ -32,7 +32,8 @@ def reproduce(
     else:
         plain.print(
             f"{found.verdict}: tensors {'the same' if found.tensors else 'other'} bytes, model "
-            f"{'the same' if found.model else 'other'} bytes, largest difference of a probability {found.largest:.3g} "
+            f"{'the same' if found.model else 'other'} bytes, largest difference of a probability "
+            f"{'no number' if found.largest is None else f'{found.largest:.3g}'} "
             f"(tolerance {found.tolerance:g}), validation accuracy {found.accuracy:.4f} (was {found.before:.4f})"
         )
     if found.verdict == "different":

@@ -2,7 +2,8 @@
 
 A *labelling* manifest names what people are asked about a dataset version. A *data* manifest names a dataset version
 and its labels, a *candidate* a model trained on one, a *release* a package made from a candidate. Each of these names
-its parent by digest, so that from what serves the whole chain can be walked back.
+its parent by digest, so that from what serves the whole chain can be walked back. Between a release and the data there
+may be revisions: each names the candidate whose place it takes.
 """
 
 from typing import Any, ClassVar, TypeVar
@@ -34,6 +35,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forb
     def parent(self) -> str:
         """Digest of the manifest this one grew from; empty for the first of a chain."""
         return str(getattr(self, self.parent_field)) if self.parent_field else ""
+
+    @property
+    def before(self) -> str:
+        """Digest of the next manifest of the chain: of what this one revises, or else of its parent."""
+        return self.parent
 
 
 class DataManifest(Manifest, frozen=True, tag="data"):
@@ -90,6 +96,9 @@ class CandidateManifest(Manifest, frozen=True, tag="candidate"):
     :param search: what was tried for the parameters, ``search_report`` the same as a page.
     :param report: the evaluation as a page; it shows test samples. Candidates from before there was one have none.
     :param card: the model card as a page, ``card_text`` the same as Markdown, ``card_facts`` what the use case says.
+    :param revises: digest of the candidate manifest whose place this one takes, made from other source and equal within
+        tolerance; empty for a candidate of its own. ``revision`` says how equal
+        (:class:`airlock.governance.revisions.Revision`), ``revision_report`` is the same as a page.
     """
 
     parent_field = "data"
@@ -121,6 +130,14 @@ class CandidateManifest(Manifest, frozen=True, tag="candidate"):
     environment_lock: Artifact | None = None
     sources: dict[str, str] = {}
     parents: list[str] = []
+    revises: str = ""
+    revision: Artifact | None = None
+    revision_report: Artifact | None = None
+
+    @property
+    def before(self) -> str:
+        """Digest of the candidate it revises, if it does."""
+        return self.revises or self.parent
 
 
 class ReleaseManifest(Manifest, frozen=True, tag="release"):
@@ -168,7 +185,7 @@ def chain(store: ArtifactStore, digest: str) -> dict[str, AnyManifest]:
     found: dict[str, AnyManifest] = {}
     while digest:
         found[digest] = load_any(store, digest)
-        digest = found[digest].parent
+        digest = found[digest].before
     return found
 
 

@@ -43,7 +43,7 @@ def facts_of_candidate(manifest: CandidateManifest) -> Facts:
     """Return what a candidate's manifest says."""
     facts: Facts = {section: {} for section in SECTIONS}
     plain = msgspec.to_builtins(manifest)
-    for name in ("parameters", "transform_parameters", "seed", "classes", "parents"):
+    for name in ("parameters", "transform_parameters", "seed", "classes", "parents", "revises"):
         _add(facts, name, plain[name])
     for name in ("transform_code", "network_code"):
         facts["code"][name] = short(plain[name]["digest"])

@@ -35,6 +35,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     :param slices: what is looked at apart from the whole split, with thresholds.
     :param backend: Keras backend that the model runs on; empty for TensorFlow.
     :param champion: digest of the candidate manifest behind what serves; empty when nothing does.
+    :param against: the candidate manifest to ask instead of the champion's: what a revision revises.
     """
 
     model: Artifact
@@ -45,6 +46,12 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     slices: list[Slice] = []
     backend: str = ""
     champion: str = ""
+    against: Artifact | None = None
+
+    @property
+    def beside(self) -> str:
+        """Digest of the candidate manifest that is asked about the same samples."""
+        return self.against.digest if self.against else self.champion
 
 
 class Outputs(msgspec.Struct, frozen=True, kw_only=True):

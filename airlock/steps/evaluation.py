@@ -4,6 +4,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from airlock.digests import short
 from airlock.errors import UserError
 from airlock.governance.evaluations import WHOLE_SPLIT, Champion, Evaluation, Footprint, Measurement, SliceFigures
 from airlock.references import DatasetVersion
@@ -61,7 +62,7 @@ class Measuring:
         self.notes: list[str] = []
         self.keras = load(context, inputs.model, inputs.classes, inputs.backend)
         self.now = self._asked(inputs.split, self.split)
-        self.before = self._champion() if inputs.champion and inputs.split == TEST else None
+        self.before = self._champion() if inputs.beside and inputs.split == TEST else None
 
     def evaluation(self) -> Evaluation:
         """Return the document."""
@@ -115,10 +116,13 @@ class Measuring:
         tensors, name = self.inputs.tensors, self.inputs.split
         candidate = Candidate(tensors, self.inputs.classes, self.split, samples_of(tensors, name))
         try:
-            return ask_champion(self.context, self.inputs.champion, candidate)
+            asked = ask_champion(self.context, self.inputs.beside, candidate)
         except UserError as error:  # what is wrong with the champion must not keep a candidate from being measured
             self.notes.append(f"The champion could not be asked: {error}")
             return None
+        if self.inputs.against:
+            self.notes.append(f"In place of the champion stands the candidate it revises, {short(asked.manifest)}.")
+        return asked
 
     def _champion_told(self, predictions: Any) -> Champion | None:
         if self.before is None:

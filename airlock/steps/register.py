@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from airlock.errors import UserError
 from airlock.references import Artifact, ModelVersion, TrackingRun
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = ("mlflow",)
 SEALED = True
+RENAMED = ("data", "card", "revises")  # in the manifest these are digests, or called otherwise
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,6 +27,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     :param card: what the use case says for the model card, :class:`airlock.model.card.CardFacts`.
     :param search: :class:`airlock.governance.searches.SearchSummary` as JSON, ``search_report`` the same as a page.
     :param code: state of the code repository: commit, and digest of what is not committed.
+    :param revises: the manifest of the candidate whose place this one takes; ``revision`` how equal they are, as the
+        revise step says, ``revision_report`` the same as a page.
     """
 
     use_case: str
@@ -44,6 +48,9 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     search_report: Artifact | None = None
     difference: Artifact | None = None
     code: dict[str, str] = {}
+    revises: Artifact | None = None
+    revision: Artifact | None = None
+    revision_report: Artifact | None = None
 
 
 class Outputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,16 +67,21 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
     from airlock.governance.manifest import put
     from airlock.model.names import MANIFEST
     from airlock.model.registry import CHALLENGER, Registry
+    from airlock.steps.revision import revised_candidate
 
     evaluation = _evaluation(inputs, context)
+    original = revised_candidate(inputs, evaluation, context)
     registry = Registry(context.settings.tracking)
     facts = registry.run_facts(inputs.run)
     context.link("MLflow run", facts.url)
     _require_trained_so(inputs, facts)
     version = registry.create_version(inputs.use_case, inputs.run, inputs.model.digest)
-    candidate, card = carded(_candidate(inputs, context, evaluation, facts, version), evaluation, context)
+    candidate = _candidate(inputs, context, evaluation, facts, version)
+    if original is not None:  # its parameters are those that were searched for then
+        candidate = replace(candidate, search=original.search, search_report=original.search_report)
+    candidate, card = carded(candidate, evaluation, context)
     manifest = put(context.artifacts, candidate)
-    registry.tag_version(version, {MANIFEST: manifest.digest})
+    registry.tag_version(version, {MANIFEST: manifest.digest} | _revises(candidate))
     registry.tag_run(inputs.run, _tags(candidate) | {MANIFEST: manifest.digest})
     registry.describe_version(version, card)
     registry.set_alias(version, CHALLENGER)
@@ -130,12 +142,13 @@ def _candidate(
             f"The model was evaluated with the classes {list(evaluation.per_class)}, the data has {data.classes}.",
             hint="Train and evaluate with the data manifest's classes, in its order.",
         )
-    given = {name: getattr(inputs, name) for name in Inputs.__struct_fields__ if name not in ("data", "card")}
+    given = {name: getattr(inputs, name) for name in Inputs.__struct_fields__ if name not in RENAMED}
     return CandidateManifest(
         **given
         | {
             "classes": data.classes,
             "data": inputs.data.digest,
+            "revises": inputs.revises.digest if inputs.revises else "",
             "dataset": data.dataset,
             "labels": data.labels,
             "version": version,
@@ -169,4 +182,10 @@ def _transform_parameters(inputs: Inputs, context: StepContext) -> dict[str, Any
 def _tags(candidate: "CandidateManifest") -> dict[str, str]:
     from airlock.model.names import DATA_MANIFEST, DATASET
 
-    return {DATA_MANIFEST: candidate.data, DATASET: candidate.dataset.digest}
+    return {DATA_MANIFEST: candidate.data, DATASET: candidate.dataset.digest} | _revises(candidate)
+
+
+def _revises(candidate: "CandidateManifest") -> dict[str, str]:
+    from airlock.model.names import REVISES
+
+    return {REVISES: candidate.revises} if candidate.revises else {}

@@ -24,6 +24,7 @@ STEPS = (
     "train",
     "evaluate",
     "register",
+    "revise",
     "compress",
     "package",
     "contract_test",

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -17,13 +17,16 @@ from airlock.errors import InfrastructureError
 from airlock.governance.manifest import CandidateManifest, DataManifest, load
 from airlock.references import Artifact
 from airlock.settings import Settings
-from airlock.steps import train, transform
+from airlock.steps import transform
+from airlock.steps.again import changed_since, train_inputs, transform_inputs
 from airlock.steps.context import StepContext
 from airlock.steps.contract import RunInfo, Spec, decode_result
 from airlock.steps.process import start_step
-from airlock.steps.source import source_digest
 from airlock.stores.artifacts import ArtifactStore
 from airlock.stores.layers import open_layers
+
+if TYPE_CHECKING:
+    from airlock.governance.revisions import ModelDifference
 
 Say = Callable[[str], None]
 
@@ -32,7 +35,8 @@ class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
     """How a reproduction compares with what was registered.
 
     :param tensors: whether they are the same bytes; likewise ``model``.
-    :param largest: largest difference of a probability over the validation samples; 0 for the same bytes.
+    :param largest: largest difference of a probability over the validation samples; 0 for the same bytes, ``None``
+        where one is no number.
     :param accuracy: of the new model on them; ``before`` of the registered one.
     :param tolerance: what ``largest`` may be.
     :param changed: what is not as it was when the candidate was made, and may explain a difference.
@@ -41,7 +45,7 @@ class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
     manifest: str
     tensors: bool
     model: bool
-    largest: float
+    largest: float | None
     accuracy: float
     before: float
     tolerance: float
@@ -52,7 +56,8 @@ class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
         """One of three."""
         if self.tensors and self.model:
             return "bit-equal"
-        return "equal within tolerance" if self.largest <= self.tolerance else "different"
+        equal = self.largest is not None and self.largest <= self.tolerance
+        return "equal within tolerance" if equal else "different"
 
 
 def reproduce(settings: Settings, digest: str, tolerance: float, say: Say) -> Reproduction:
@@ -66,73 +71,38 @@ def reproduce(settings: Settings, digest: str, tolerance: float, say: Say) -> Re
     store = open_layers(settings)
     manifest = load(store, digest, CandidateManifest)
     run = RunInfo(dag="reproduce", run=f"{short(digest)}-{time.time_ns()}", task="train")
-    changed = _changed(manifest)
+    changed = changed_since(manifest)
     for each in changed:
         say(f"not as it was: {each}")
     say("transform …")
     tensors = _tensors(settings, store, manifest, run)
     say(f"transform: {'the same bytes' if tensors.digest == manifest.tensors.digest else 'other bytes'}; train …")
     model = _model(settings, store, manifest, tensors, run, say)
-    largest, accuracy, before = _compared(store, manifest, model, tensors)
+    compared = _compared(store, manifest, model, tensors)
     return Reproduction(
         manifest=digest,
         tensors=tensors.digest == manifest.tensors.digest,
         model=model.digest == manifest.model.digest,
-        largest=largest,
-        accuracy=accuracy,
-        before=before,
+        largest=compared.largest,
+        accuracy=compared.accuracy,
+        before=compared.accuracy_before,
         tolerance=tolerance,
         changed=changed,
     )
 
 
-def _changed(manifest: CandidateManifest) -> list[str]:
-    from airlock.steps.cache import environment
-
-    now = environment("train")
-    packages = sorted(manifest.environment.keys() | now.keys())
-    found = [
-        f"{name} {manifest.environment.get(name, 'none')} is {now.get(name, 'none')} now"
-        for name in packages
-        if manifest.environment.get(name) != now.get(name)
-    ]
-    return found + [
-        f"the code of the {step} step"
-        for step in ("transform", "train")
-        if manifest.sources.get(step, "") not in ("", source_digest(step))
-    ]
-
-
 def _tensors(settings: Settings, store: ArtifactStore, manifest: CandidateManifest, run: RunInfo) -> Artifact:
-    inputs = transform.Inputs(
-        manifest=_origin(store, manifest),
-        code=manifest.transform_code,
-        parameters=manifest.transform_parameters,
-    )
+    inputs = transform_inputs(store, manifest, manifest.transform_code)
     with tempfile.TemporaryDirectory(prefix="airlock-reproduce-") as folder:
         context = StepContext(settings, run, Path(folder))
         return transform.make_tensors(inputs, load(store, manifest.data, DataManifest), context)
 
 
-def _origin(store: ArtifactStore, manifest: CandidateManifest) -> Artifact:
-    """The data manifest that the tensors name: one of the same data may have been the first to be transformed."""
-    from airlock.model.tensors import stored_origin
-
-    return stored_origin(store, manifest.tensors).manifest
-
-
 def _model(
     settings: Settings, store: ArtifactStore, manifest: CandidateManifest, tensors: Artifact, run: RunInfo, say: Say
 ) -> Artifact:
-    inputs = train.Inputs(
-        tensors=tensors,
-        code=manifest.network_code,
-        classes=manifest.classes,
-        parameters=manifest.parameters,
-        seed=manifest.seed,
-        experiment=f"{manifest.use_case}-reproduced",
-        parent=_parent(store, manifest),
-    )
+    experiment = f"{manifest.use_case}-reproduced"
+    inputs = train_inputs(store, manifest, tensors, manifest.network_code, experiment)
     spec = Spec(step="train", inputs=msgspec.to_builtins(inputs), run=run, result=f"results/{run.path}.json")
     document = f"specs/{run.path}.json"
     store.create_document(document, msgspec.json.encode(spec))
@@ -147,13 +117,6 @@ def _model(
     return msgspec.convert(result.outputs["model"], Artifact)
 
 
-def _parent(store: ArtifactStore, manifest: CandidateManifest) -> Artifact | None:
-    if not manifest.parents:
-        return None
-    digest = manifest.parents[0].rpartition(" ")[2]
-    return Artifact(digest=digest, size=len(store.read(digest)), media_type=train.KERAS)
-
-
 def _environment(settings: Settings) -> dict[str, str]:
     import os
 
@@ -162,19 +125,16 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 def _compared(
     store: ArtifactStore, manifest: CandidateManifest, model: Artifact, tensors: Artifact
-) -> tuple[float, float, float]:
-    import numpy as np
-
+) -> "ModelDifference":
+    from airlock.model.revision import Asked, model_difference
     from airlock.model.storage import load_model
     from airlock.model.tensors import load_split
 
     with tempfile.TemporaryDirectory(prefix="airlock-reproduce-") as name:
         folder = Path(name)
         split = load_split(store.fetch(tensors, folder / "tensors"), "validation")
-        answers: list[Any] = []
-        for artifact, file in ((manifest.model, "registered.keras"), (model, "again.keras")):
-            loaded = load_model(store.fetch(artifact, folder / file))
-            answers.append(loaded.predict(np.asarray(split.x), verbose=0))
-    registered, again = answers
-    after, before = (float((each.argmax(axis=1) == split.y).mean()) for each in (again, registered))
-    return float(np.abs(registered - again).max()), after, before
+        again, registered = (
+            Asked(load_model(store.fetch(artifact, folder / file)), split.x)
+            for artifact, file in ((model, "again.keras"), (manifest.model, "registered.keras"))
+        )
+        return model_difference(again, registered, split.y)

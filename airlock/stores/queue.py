@@ -8,6 +8,7 @@ What happens to an item:
 - a rework in the same pipeline takes the item over from the run whose gate asked for it;
 - the item of a run that was *deleted* waits again, in its old place, for whichever run claims next; but when a newer
   one was deployed meanwhile it is finished as superseded, because deployments never go backwards;
+- an item that still waits is finished as revised when a revision of its manifest is queued: that one takes its place;
 - it is *finished* when its outcome is known: ``promoted``, ``deployed``, or how its gate request ended.
 """
 
@@ -19,6 +20,7 @@ from airlock.stores.database import Database
 
 COLUMNS = "id, queue, manifest, decision, outcome, dag, run"
 DEPLOYED = "deployed"
+REVISED = "revised"
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,8 +51,11 @@ class PromotionQueue:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def put(self, queue: str, manifest: str, decision_hash: str) -> bool:
-        """Queue a manifest; return ``False`` when this decision already queued it."""
+    def put(self, queue: str, manifest: str, decision_hash: str, revises: str = "") -> bool:
+        """Queue a manifest; return ``False`` when this decision already queued it.
+
+        :param revises: the manifest whose place it takes, if that one still waits.
+        """
         with self.database.transaction() as cursor:
             # One after the other, so that whoever is seen first has the lower position.
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 2))", (queue,))
@@ -59,7 +64,14 @@ class PromotionQueue:
                 " VALUES (%s, %s, %s, 'waiting', %s) ON CONFLICT (queue, manifest, decision) DO NOTHING",
                 (queue, manifest, decision_hash, time.time()),
             )
-            return cursor.rowcount == 1
+            queued = cursor.rowcount == 1
+            if revises:
+                cursor.execute(
+                    "UPDATE airlock.promotion SET state = 'finished', outcome = %s"
+                    " WHERE queue = %s AND manifest = %s AND state = 'waiting'",
+                    (REVISED, queue, revises),
+                )
+            return queued
 
     def claim(self, queue: str, dag: str, run: str) -> Item | None:
         """Take the oldest waiting item for a run; ``None`` when nothing waits.

@@ -18,7 +18,9 @@ with DAG(
     dag.doc_md = __doc__
 
     candidate = claim(use_case=news.NAME, gate="model", queue="news/deployment")["manifest"]
-    compressed = compress(manifest=candidate, method=news.COMPRESSION)
+    compressed = compress(
+        manifest=candidate, methods=news.COMPRESSION, rule=news.COMPRESSION_RULE, slices=news.SLICES
+    )
     packaged = package(
         use_case=news.NAME,
         manifest=candidate,

@@ -81,7 +81,8 @@ CARD: dict[str, Any] = {
 }
 
 # Deployment
-COMPRESSION = "litert_dynamic"
+COMPRESSION: list[Any] = ["litert_dynamic", "litert_int8"]
+COMPRESSION_RULE: dict[str, Any] = {"pick": "smallest", "max_points_lost": 0.5, "max_slice_points_lost": 2.0}
 LICENCE = str(FOLDER / "LICENSE")
 LICENCES = {"code": "Apache-2.0", "data": "LicenseRef-BBC-research"}
 LIMITS = {"body_bytes": 1 << 20}  # an article, not a library

@@ -3,6 +3,7 @@
 from airlock.operators.model.compression import CompressOperator, CompressStep, compress
 from airlock.operators.model.evaluation import EvaluateOperator, EvaluateStep, evaluate
 from airlock.operators.model.registration import RegisterOperator, RegisterStep, register
+from airlock.operators.model.revising import ReviseOperator, ReviseStep, revise
 from airlock.operators.model.searching import (
     ConcludeSearchOperator,
     ConcludeSearchStep,
@@ -24,6 +25,8 @@ __all__ = [
     "EvaluateStep",
     "RegisterOperator",
     "RegisterStep",
+    "ReviseOperator",
+    "ReviseStep",
     "SearchTrialsOperator",
     "SearchTrialsStep",
     "TrainOperator",
@@ -34,6 +37,7 @@ __all__ = [
     "conclude_search",
     "evaluate",
     "register",
+    "revise",
     "search",
     "search_trials",
     "train",

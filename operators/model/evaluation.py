@@ -28,10 +28,11 @@ class EvaluateStep(StepOperator):
     :param use_case: whose champion, the model behind what serves, is asked about the same samples, unless it is this
         model; empty for nobody's.
     :param backend: Keras backend that the model runs on; empty for TensorFlow.
+    :param against: a candidate's manifest, to be asked instead of the champion: what a revision revises.
     """
 
     step = "evaluate"
-    template_fields: Sequence[str] = ("model", "tensors", "classes", "run", "split", "slices", "backend")
+    template_fields: Sequence[str] = ("model", "tensors", "classes", "run", "split", "slices", "backend", "against")
     operator_extra_links = (MLFLOW_RUN, REPORT)
 
     def __init__(
@@ -45,6 +46,7 @@ class EvaluateStep(StepOperator):
         slices: Sequence[dict[str, Any]] = (),
         use_case: str = "",
         backend: str = "",
+        against: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -57,6 +59,7 @@ class EvaluateStep(StepOperator):
         self.slices = list(slices)
         self.use_case = use_case
         self.backend = backend
+        self.against = against
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -65,7 +68,7 @@ class EvaluateStep(StepOperator):
 
     def _champion(self) -> str:
         """The champion's candidate; none for the champion's own model, which would be compared with itself."""
-        if not self.use_case:
+        if not self.use_case or self.against:
             return ""
         digest, model = champion_candidate(self.artifacts, self.use_case)
         return "" if model is not None and model.digest == self.model.get("digest") else digest

@@ -25,6 +25,9 @@ class RegisterStep(StepOperator):
     :param report: the evaluation as a page.
     :param search: what a search says of itself, ``search_report`` as a page; empty when there was none.
     :param card: :class:`airlock.model.card.CardFacts` as plain data, for the model card.
+    :param revises: the manifest of the candidate whose place this one takes; ``revision`` how equal they are, as the
+        revise step says, ``revision_report`` the same as a page.
+    :param repository: path of a file in the code repository, where ``transform_code`` is none.
     """
 
     step = "register"
@@ -45,6 +48,9 @@ class RegisterStep(StepOperator):
         "card",
         "search",
         "search_report",
+        "revises",
+        "revision",
+        "revision_report",
     )
     operator_extra_links = (MLFLOW_RUN, MANIFEST, MODEL_CARD)
 
@@ -58,14 +64,18 @@ class RegisterStep(StepOperator):
         run: Any,
         evaluation: Any,
         picture: Any,
-        transform_code: str,
+        transform_code: Any,
         network_code: Any,
         parameters: Any,
-        seed: int = 0,
+        seed: Any = 0,
         report: Any = None,
         card: dict[str, Any] | None = None,
         search: Any = None,
         search_report: Any = None,
+        revises: Any = None,
+        revision: Any = None,
+        revision_report: Any = None,
+        repository: str = "",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -85,6 +95,10 @@ class RegisterStep(StepOperator):
         self.card = card or {}
         self.search = search
         self.search_report = search_report
+        self.revises = revises
+        self.revision = revision
+        self.revision_report = revision_report
+        self.repository = repository
 
     def store_file(self, path: Path) -> Artifact:
         """Store a file; an architecture with all it extends."""
@@ -95,7 +109,7 @@ class RegisterStep(StepOperator):
         """The arguments, and which state of the code repository they come from."""
         from airlock.hooks.git import GitHook
 
-        repository = GitHook(self.transform_code)
+        repository = GitHook(self.repository or self.transform_code)
         difference = repository.difference()
         stored = msgspec.to_builtins(self.artifacts.put(difference, "text/x-diff")) if difference else None
         return super().inputs | {"code": repository.describe(), "difference": stored}

@@ -19,7 +19,29 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class TrainStep(StepOperator):
+class TrackedStep(StepOperator):
+    """Base of the steps that train in a run of the tracking server."""
+
+    experiment: str
+
+    def abandoned(self, context: "Context") -> None:
+        """End the MLflow run too: nobody is going on with it."""
+        super().abandoned(context)
+        from airlock.model.registry import Registry
+
+        try:
+            ended = Registry(resolved_settings().tracking).end_runs(self.experiment, run_info(context).owner)
+        except AirlockError as error:
+            self.log.warning("Could not end the MLflow run: %s", error)
+        else:
+            self.log.info("Marked %s MLflow runs as killed.", ended)
+
+    def store_file(self, path: Path) -> Artifact:
+        """Store a file; an architecture with all it extends."""
+        return store_network(self.artifacts, path)
+
+
+class TrainStep(TrackedStep):
     """Train the use case's Keras model; curves and parameters go to MLflow.
 
     :param tensors: the transformed dataset.
@@ -83,22 +105,6 @@ class TrainStep(StepOperator):
 
         parent = Registry(resolved_settings().tracking).model(self.warm_start, self.artifacts)
         return values | ({"parent": msgspec.to_builtins(parent)} if parent else {})
-
-    def abandoned(self, context: "Context") -> None:
-        """End the MLflow run too: nobody is going on with it."""
-        super().abandoned(context)
-        from airlock.model.registry import Registry
-
-        try:
-            ended = Registry(resolved_settings().tracking).end_runs(self.experiment, run_info(context).owner)
-        except AirlockError as error:
-            self.log.warning("Could not end the MLflow run: %s", error)
-        else:
-            self.log.info("Marked %s MLflow runs as killed.", ended)
-
-    def store_file(self, path: Path) -> Artifact:
-        """Store a file; an architecture with all it extends."""
-        return store_network(self.artifacts, path)
 
 
 class TrainOperator(SubprocessPlace, TrainStep):

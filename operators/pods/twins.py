@@ -76,6 +76,10 @@ class RegisterPodOperator(PodPlace, model.RegisterStep):
     """:class:`~airlock.operators.model.RegisterStep` in a pod."""
 
 
+class RevisePodOperator(PodPlace, model.ReviseStep):
+    """:class:`~airlock.operators.model.ReviseStep` in a pod."""
+
+
 class CompressPodOperator(PodPlace, model.CompressStep):
     """:class:`~airlock.operators.model.CompressStep` in a pod."""
 

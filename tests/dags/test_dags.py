@@ -22,6 +22,7 @@ HEAVY = (
 )
 USE_CASES = ("digits", "fashion", "news")
 DAG_FILES = [(case, part) for case in USE_CASES for part in ("data", "model", "deployment")]
+DAG_FILES += [("digits", "revision")]
 
 
 @pytest.fixture(scope="module")

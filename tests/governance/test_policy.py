@@ -109,7 +109,7 @@ class TestAdopting:
 
     def test_puts_every_gate_of_the_file_in_force_once(self, governed: Governed, guard: Authority) -> None:
         gates = read_gates(ROOT / "dags" / "digits" / "gates.json")
-        assert len(adopt(guard, governed.keys, gates)) == len(gates.gates) == 4
+        assert len(adopt(guard, governed.keys, gates)) == len(gates.gates) == 5
         assert adopt(guard, governed.keys, gates) == []
         for name, policy in gates.gates.items():
             governed.book().require_policy("digits", name, policy)

@@ -157,6 +157,27 @@ class TestRejection:
         assert all(record["manifest"] not in deployed or record["gate"] != "release" for record in rejected)
 
 
+class TestRevision:
+    """Refactored source in a real Airflow as far as its gate; what an approval does then is tested with real stores."""
+
+    def test_it_is_compared_and_waits_for_another_engineer(self, stack: Stack, digits: Journey) -> None:
+        candidate = next(r["manifest"] for r in records(stack, "promotion") if r["queue"] == "digits/deployment")
+        engineer = stack.person("software_engineer")
+        conf = {"manifest": candidate, "transform_code": "transform_revised.py", "network_code": ""}
+        run = engineer.trigger("digits_revision", conf)
+        asked = ("digits_revision", run, "revision_gate")
+        wait_for_state(stack, *asked, "awaiting_input", 300)
+        body = engineer.question(*asked)["body"]
+        assert f"**A revision** of the candidate [`{short(str(candidate))}`]" in body
+        assert "New source: transform. **Bit-equal**: 0 of " in body
+        assert "right and wrong are the same as that candidate's" in body
+        assert engineer.answer(*asked, "Approve", "Mine.", {"source_read": True}).status_code == REFUSED
+        assert stack.person("model_validator").answer(*asked, "Approve", "").status_code == REFUSED
+        promoted = [str(record["manifest"]) for record in records(stack, "promotion")]
+        take_back(stack, run, *asked[::2], "software_engineer")
+        assert [str(record["manifest"]) for record in records(stack, "promotion")] == promoted
+
+
 class TestWalkingRound:
     def test_a_gate_marked_successful_deploys_nothing(self, stack: Stack, digits: Journey) -> None:
         admin = stack.person("Admin")
@@ -224,15 +245,17 @@ def airlock(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-def take_back(stack: Stack, run: str) -> None:
-    """Withdraw a data gate's question as whoever started the run: one that waits holds up the next."""
-    request = GateRequests(open_database(stack.settings.database)).find("digits_data", run, "data_gate")
+def take_back(
+    stack: Stack, run: str, dag: str = "digits_data", gate: str = "data_gate", role: str = "data_engineer"
+) -> None:
+    """Withdraw a gate's question as whoever started the run: one that waits holds up the next."""
+    request = GateRequests(open_database(stack.settings.database)).find(dag, run, gate)
     assert request is not None
-    token = str(stack.person("data_engineer").client.headers["Authorization"])
+    token = str(stack.person(role).client.headers["Authorization"])
     url = f"{stack.settings.airflow}/airlock/gates/requests/{request.id}/withdraw"
     reply = httpx.post(url, json={"reason": "Tried out."}, headers={"Authorization": token}, timeout=30)
     assert reply.is_success, reply.text
-    wait_for_state(stack, "digits_data", run, "data_gate", "skipped")
+    wait_for_state(stack, dag, run, gate, "skipped")
 
 
 def wait_for_state(stack: Stack, dag: str, run: str, task: str, state: str, seconds: float = 120) -> None:

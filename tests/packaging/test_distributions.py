@@ -164,7 +164,8 @@ class TestInstalled:
         assert folder.startswith(str(installed.folder))
         assert errors == {}
         cases, parts = ("digits", "fashion", "news"), ("data", "model", "deployment")
-        assert dags == sorted(f"{case}_{part}" for case in cases for part in parts)
+        whole = [f"{case}_{part}" for case in cases for part in parts]
+        assert dags == sorted([*whole, "digits_revision"])
 
     def test_the_command_line_answers(self, installed: Installed) -> None:
         said = installed.run(str(installed.python.with_name("airlock")), "--help")

@@ -100,3 +100,16 @@ def test_a_run_is_overtaken_by_the_newest_that_waits(queue: PromotionQueue) -> N
     assert {run: item.manifest for run, item in queue.overtaken().items()} == {("dag", "one"): "m2"}
     queue.finish("dag", "one", "rejected")
     assert queue.overtaken() == {}
+
+
+def test_a_revision_takes_the_place_of_what_waits_and_of_nothing_else(queue: PromotionQueue) -> None:
+    queue.put("q", "original", "d1")
+    queue.claim("q", "dag", "run")
+    queue.put("q", "original", "d2")
+    queue.put("q", "other", "d3")
+    queue.put("elsewhere", "original", "d2")
+    for _ in range(2):
+        queue.put("q", "revision", "d4", revises="original")
+    assert [item.manifest for item in queue.waiting("q")] == ["other", "revision"]
+    assert [item.decision for item in queue.claimed("q")] == ["d1"], "whoever works on it is left alone"
+    assert [item.manifest for item in queue.waiting("elsewhere")] == ["original"]

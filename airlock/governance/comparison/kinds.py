@@ -12,10 +12,11 @@ from airlock.governance.comparison.pairing import Answered, pair
 from airlock.governance.comparison.parts import ClassRow, Comparison, Link, Metric, Paired, Shrunk
 from airlock.governance.evaluations import ClassFigures, Compression, Evaluation, Interval, LabelFigures
 from airlock.governance.manifest import CandidateManifest, DataManifest, LabellingManifest, ReleaseManifest
+from airlock.governance.revisions import Revision
 from airlock.references import Artifact
 from airlock.stores.artifacts import ArtifactStore
 
-Document = TypeVar("Document", Evaluation, Compression, LabelFigures)
+Document = TypeVar("Document", Evaluation, Compression, LabelFigures, Revision)
 
 
 def data(store: ArtifactStore, base: Comparison, now: DataManifest, before: DataManifest | None) -> Comparison:
@@ -58,6 +59,7 @@ def candidate(
     links += [Link(title="Evaluation report", artifact=now.report)] if now.report else []
     links += [Link(title="Search report", artifact=now.search_report)] if now.search_report else []
     links += [Link(title="Model card", artifact=now.card)] if now.card else []
+    links += [Link(title="Revision report", artifact=now.revision_report)] if now.revision_report else []
     return msgspec.structs.replace(
         base,
         metrics=metrics(figures, earlier, told.intervals, old.intervals if old else {}),
@@ -69,6 +71,9 @@ def candidate(
         all_parameters=parameters_of(now),
         code=changes(code_of(now), code_of(before) if before else None),
         environment=changes(now.environment, before.environment if before else None),
+        revises=now.revises,
+        revision=read(store, now.revision, Revision) if now.revision else None,
+        revised=_same_samples(told, now.classes, now.revises) if now.revises else None,
         links=links,
     )
 

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from airlock.governance.evaluations import Frontier, Interval, LabelFigures, SliceFigures
+from airlock.governance.revisions import Revision
 from airlock.references import Artifact, DatasetVersion, LabelSet
 
 Kind = Literal["data", "labelling", "candidate", "release"]
@@ -163,6 +164,8 @@ class Comparison(Part, frozen=True, kw_only=True):
     :param parameters: what changed, the seed too; ``all_parameters`` as they are now, as JSON by name; of a
         labelling manifest, what people are asked.
     :param data: of a data manifest.
+    :param revises: of a candidate that is a revision, the digest of what it revises; ``revision`` how equal they are,
+        ``revised`` which test samples flipped between the two.
     :param compression: of a release manifest.
     :param parent: the same comparison of what this grew from: a release's candidate, a candidate's data.
     """
@@ -180,6 +183,9 @@ class Comparison(Part, frozen=True, kw_only=True):
     code: list[Change] = []
     environment: list[Change] = []
     data: DataChanges | None = None
+    revises: str = ""
+    revision: Revision | None = None
+    revised: Paired | None = None
     compression: Shrunk | None = None
     links: list[Link] = []
     parent: "Comparison | None" = None

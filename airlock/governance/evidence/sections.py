@@ -69,6 +69,7 @@ def candidate(compared: Comparison, links: str) -> list[str]:
     """Figures, slices, flips, weakest classes, and what it was made from."""
     pages = ", ".join(link(links, each.title, each.artifact.digest) for each in compared.links)
     return [
+        *_revision(compared, links),
         _metrics("candidate", compared),
         *_slices(compared),
         sentences.flips(compared.paired),
@@ -77,6 +78,15 @@ def candidate(compared: Comparison, links: str) -> list[str]:
         f"Parameters: {code(_document(compared.all_parameters), PARAMETERS)}.",
         *_parent(compared, links),
     ]
+
+
+def _revision(compared: Comparison, links: str) -> list[str]:
+    """What a revision revises, and how equal it is."""
+    if not compared.revises:
+        return []
+    told = sentences.revision(compared.revision) if compared.revision else "Nobody compared the two."
+    heading = f"**A revision** of the candidate {named(links, compared.revises)}. {told}"
+    return [heading, sentences.flips(compared.revised, "that candidate")]
 
 
 def _slices(compared: Comparison) -> list[str]:
@@ -96,7 +106,8 @@ def _slices(compared: Comparison) -> list[str]:
     ]
     told = [code(miss, PARAMETERS) for each in order for miss in each.misses][:MOST_ROWS]
     more = [f"{len(order) - MOST_ROWS} more slices are in the report."] if len(order) > MOST_ROWS else []
-    shown = table(["slice", "samples", "accuracy", "champion", "thresholds"], rows)
+    beside = "revised candidate" if compared.revises else "champion"
+    shown = table(["slice", "samples", "accuracy", beside, "thresholds"], rows)
     return [shown, *([f"Missed: {'; '.join(told)}."] if told else []), *more]
 
 
@@ -166,7 +177,8 @@ def _parent(compared: Comparison, links: str) -> list[str]:
     above = compared.parent
     while above is not None:
         version = f" ({_version(above.data.dataset)})" if above.data else ""
-        made.append(f"{above.kind} {named(links, above.manifest)}{version}")
+        revised = f", a revision of {named(links, above.revises)}" if above.revises else ""
+        made.append(f"{above.kind} {named(links, above.manifest)}{version}{revised}")
         above = above.parent
     return [f"Made from {', from '.join(made)}."] if made else []
 

@@ -6,6 +6,7 @@ from airlock.digests import short
 from airlock.governance.comparison import Change, ClassRow, DataChanges, Flip, Metric, Paired
 from airlock.governance.evaluations import LabelFigures
 from airlock.governance.evidence.markdown import code, figure, word
+from airlock.governance.revisions import Revision
 
 MOST = 3
 MOST_CHANGES = 8
@@ -60,6 +61,21 @@ def data(changes: DataChanges) -> str:
         return "The data is the same as the champion's."
     told = [_samples(changes), _labels(changes), _classes("New", changes.classes_added)]
     return " ".join(filter(None, [*told, _classes("Missing", changes.classes_removed)]))
+
+
+def revision(told: Revision) -> str:
+    """How equal a revision is to what it revises."""
+    verdict = f"New source: {' and '.join(map(word, told.revised))}. **{told.verdict.capitalize()}**"
+    differing = sum(split.differing for split in told.splits)
+    samples = sum(split.samples for split in told.splits)
+    found = f"{verdict}: {differing:,} of {samples:,} samples are transformed otherwise"
+    if (model := told.difference) is not None:
+        found += (
+            f"; probabilities differ by up to {figure(model.largest)} (allowed {figure(told.tolerances.outputs)}), "
+            f"{model.flips:,} of {model.samples:,} validation answers flipped"
+        )
+    changed = f" Not as it was: {', '.join(map(code, told.changed[:MOST_CHANGES]))}." if told.changed else ""
+    return f"{found}.{changed}"
 
 
 def labelled(told: LabelFigures | None) -> str:

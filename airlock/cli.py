@@ -6,6 +6,7 @@ import typer
 
 from airlock.commands import (
     data,
+    deployments,
     gate,
     history,
     key,
@@ -23,6 +24,7 @@ from airlock.errors import AirlockError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 stack.register(app)
+deployments.register(app)
 lineage.register(app)
 reproduce.register(app)
 results.register(model.app)

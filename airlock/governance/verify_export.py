@@ -9,6 +9,8 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+UNSIGNED = ("request", "promotion", "deployment", "rollout", "rollback", "kept")
+
 
 def verify(key: Any, signature: str, data: str, seq: int) -> None:
     if seq > key.get("last", seq):
@@ -26,7 +28,7 @@ def main(path: str, trusted: str = "") -> str:
             name = "sha256:" + hashlib.sha256(row["record"].encode()).hexdigest()
             if (record["seq"], record["previous"], row["hash"]) != (seq, previous, name):
                 raise ValueError("altered, or not in its place")
-            if row["signature"] or record["kind"] not in ("request", "promotion", "deployment", "rollback", "kept"):
+            if row["signature"] or record["kind"] not in UNSIGNED:
                 verify(keys[record["key_id"]], row["signature"], name, seq)
         if anchor and anchor["hash"] not in [row["hash"] for row in rows[anchor["seq"] - 1 : anchor["seq"]]]:
             raise ValueError(f"the end is missing or another: record {anchor['seq']} was signed")

@@ -29,6 +29,7 @@ STEPS = (
     "contract_test",
     "deploy",
     "smoke_test",
+    "canary",
     "nothing",
 )
 

@@ -63,6 +63,15 @@ CARD: dict[str, Any] = {
 
 # Deployment
 COMPRESSION = "litert_dynamic"
+# How it takes over from what serves: on real requests, and where nobody asks on the package's samples
+ROLLOUT: dict[str, Any] = {
+    "shares": [0.05, 0.25, 1.0],
+    "requests": 40,
+    "seconds": 1,
+    "patience": 2,
+    "synthetic": True,
+    "max_latency_ratio": 2.0,
+}
 
 # Who decides: adopted with `airlock policy adopt`
 GATES = policies(FOLDER / "gates.json")

@@ -19,7 +19,7 @@ LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of predictions; other requests are left out.
 
-    :param errors: answers with a status of 400 or more: what askers do wrong they do to champion and canary alike, and a
+    :param errors: answers with a status of 400 or more: what askers do wrong they do to both alike, and a
         canary that refuses what the champion answers is worse.
     :param buckets: seconds to how many predictions took at most as long.
     :param answers: label to how often it was predicted.

@@ -14,7 +14,10 @@ Publish = Callable[[Upstream | None], None]
 
 
 class Server(Protocol):
-    """Brings one release to where it is served; :class:`airlock.deployment.slot.Slot` is one."""
+    """Brings one release to where it is served; :class:`airlock.deployment.slot.Slot` is one.
+
+    ``stop`` is for the end of this process, ``remove`` for a release that is not wanted any more.
+    """
 
     observation: Observation
 
@@ -26,6 +29,7 @@ class Server(Protocol):
     def hand_over(self) -> Any: ...
     def take_over(self, served: Any) -> None: ...
     def stop(self) -> None: ...
+    def remove(self) -> None: ...
 
 
 def name_at(use_case: str, target: str) -> str:
@@ -44,7 +48,8 @@ class Place:
         self.routes = routes
         self.make = make
         self.stable = make("stable", partial(self._publish, "stable"))
-        self.canary: Server | None = None
+        # Until a tick says otherwise: one that a process before this one left may not be wanted any more.
+        self.canary: Server | None = make("canary", partial(self._publish, "canary"))
 
     @property
     def busy(self) -> bool:
@@ -57,12 +62,14 @@ class Place:
 
     def tick(self, wanted: Deployment) -> Observation:
         """Go one step towards what is wanted and say how far it is."""
-        if self.canary and self.canary.observation.manifest != wanted.canary:
+        if self.canary and self.canary.observation.manifest not in ("", wanted.canary):
             self._end(self.canary, wanted.manifest)
         if wanted.canary and self.canary is None:
             self.canary = self.make("canary", partial(self._publish, "canary"))
         stable = self.stable.tick(wanted.generation, wanted.manifest)
-        if self.canary is None:
+        if self.canary and not wanted.canary and stable.state == "ready":
+            self._end(self.canary, wanted.manifest)
+        if self.canary is None or not wanted.canary:
             return stable
         canary = self.canary.tick(wanted.generation, wanted.canary)
         self.routes.change(self.name, share=wanted.share, shadow=wanted.shadow)
@@ -72,17 +79,23 @@ class Place:
         return msgspec.structs.replace(stable, state=canary.state, detail=detail)
 
     def stop(self) -> None:
-        """Stop serving."""
+        """Stop what runs in this process."""
         for server in (self.canary, self.stable):
             if server:
                 server.stop()
+
+    def remove(self) -> None:
+        """Nothing is wanted here any more."""
+        for server in (self.canary, self.stable):
+            if server:
+                server.remove()
 
     def _end(self, canary: Server, manifest: str) -> None:
         """The canary is promoted where it runs, without a gap, or stopped."""
         if canary.observation.manifest == manifest and (served := canary.hand_over()):
             self.stable.take_over(served)
         self.routes.change(self.name, canary=None, share=0.0, shadow=False)
-        canary.stop()
+        canary.remove()
         self.canary = None
 
     def _publish(self, track: Track, upstream: Upstream | None) -> None:

@@ -22,6 +22,9 @@ import uvicorn
 
 from airlock.deployment.admission import Admission, ledger_approval
 from airlock.deployment.gateway import create_gateway
+from airlock.deployment.kubernetes.cluster import Cluster
+from airlock.deployment.kubernetes.pods import Pods
+from airlock.deployment.kubernetes.targets import read_targets
 from airlock.deployment.place import Place, Publish, Server, name_at
 from airlock.deployment.routes import Routes, Track
 from airlock.deployment.slot import Observation, Slot
@@ -99,7 +102,7 @@ class Reconciler:
     def _drop(self, wanted: set[Key]) -> None:
         for key in self.places.keys() - wanted:
             LOG.info("%s is not wanted any more at %s", *key)
-            self.places.pop(key).stop()
+            self.places.pop(key).remove()
             self._written.pop(key, None)
 
     def _read(self) -> list[Deployment]:
@@ -171,13 +174,22 @@ def build(settings: Settings, routes: Routes) -> Reconciler:
     approval = ledger_approval(database, settings.public_keys)
     admission = Admission(open_artifacts(settings.artifacts), home / "serving", approval)
 
+    clusters = {
+        name: (target, Cluster(target.kubeconfig, target.namespace))
+        for name, target in read_targets(settings.targets).items()
+    }
+
     def make(use_case: str, target: str, track: Track, publish: Publish) -> Server:
         name = name_at(use_case, target)
+        if target in clusters:
+            configured, cluster = clusters[target]
+            artifacts = configured.artifacts or settings.artifacts
+            return Pods(use_case, target, track, configured, cluster, admission, publish, artifacts, name)
         log = f"serving-{name}.log" if track == "stable" else f"serving-{name}-canary.log"
         return Slot(use_case, admission, publish, home / "logs" / log, name)
 
-    endpoint = settings.serving.rstrip("/")
-    return Reconciler(Deployments(database), admission, routes, make, (LOCAL, STAGING), endpoint)
+    targets = tuple(dict.fromkeys((LOCAL, STAGING, *clusters)))
+    return Reconciler(Deployments(database), admission, routes, make, targets, settings.serving.rstrip("/"))
 
 
 def listen(url: str) -> socket.socket:

@@ -103,6 +103,10 @@ class Slot:
         self.serving = self.starting = None
         self._replaced = []
 
+    def remove(self) -> None:
+        """Stop serving: nothing but processes is left of a release here."""
+        self.stop()
+
     def _turn_to(self, generation: int, manifest: str) -> None:
         LOG.info("%s: generation %d wants %s", self.use_case, generation, short(manifest))
         if self.starting and self.starting.manifest != manifest:

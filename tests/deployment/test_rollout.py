@@ -28,7 +28,7 @@ pytestmark = pytest.mark.integration
 PLAN = Plan(shares=[0.25, 1.0], requests=24, seconds=0.5, patience=30)
 # Pictures of 16 x 16 come from people only: the samples that a server checks when it starts have 8 x 8.
 ON_PEOPLE = "    if image.width == 16:\n        {}\n"
-SLOW, FAILING, DYING = "__import__('time').sleep(0.12)", "raise ValueError('16')", "__import__('os')._exit(9)"
+SLOW, FAILING, DYING = "__import__('time').sleep(0.3)", "raise ValueError('16')", "__import__('os')._exit(9)"
 
 
 class Site:
@@ -76,12 +76,11 @@ class Site:
         stop = threading.Event()
 
         def go_on() -> None:
-            while not stop.wait(0.005):
+            while not stop.wait(0.02):
                 self.ask(3)
 
-        with ThreadPoolExecutor(2) as pool:
-            for _ in range(2):
-                pool.submit(go_on)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(go_on)
             try:
                 yield
             finally:

@@ -7,6 +7,7 @@ import typer
 from airlock.commands import (
     data,
     deployments,
+    export,
     gate,
     history,
     key,
@@ -25,6 +26,7 @@ from airlock.errors import AirlockError
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 stack.register(app)
 deployments.register(app)
+export.register(app)
 lineage.register(app)
 reproduce.register(app)
 results.register(model.app)

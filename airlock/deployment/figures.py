@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from itertools import pairwise
 from math import inf
+from typing import Any
 
 import msgspec
 
@@ -46,8 +47,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         return Figures(
             requests=self.requests + more.requests,
             errors=self.errors + more.errors,
-            buckets=dict(Counter(self.buckets) + Counter(more.buckets)),
-            answers=dict(Counter(self.answers) + Counter(more.answers)),
+            buckets=_sum(self.buckets, more.buckets),
+            answers=_sum(self.answers, more.answers),
         )
 
     def slower(self, seconds: float) -> int:
@@ -97,6 +98,11 @@ def parse(text: str) -> Figures:
             elif found["name"] == "airlock_request_seconds_bucket":
                 buckets[float(labels["le"])] += int(float(value))
     return Figures(requests=requests.total(), errors=requests[True], buckets=dict(buckets), answers=dict(answers))
+
+
+def _sum(some: dict[Any, int], more: dict[Any, int]) -> dict[Any, int]:
+    """Add up; unlike a Counter's sum it keeps what is 0: a bucket that nothing fell into is a bound all the same."""
+    return {key: some.get(key, 0) + more.get(key, 0) for key in some | more}
 
 
 def predicts(route: str) -> bool:

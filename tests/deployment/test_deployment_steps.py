@@ -11,7 +11,6 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
-from serving_machine import Machine
 
 from airlock.deployment.package import Package, read_package
 from airlock.deployment.served import ServedModel
@@ -27,6 +26,7 @@ from airlock.steps.runner import run_spec
 from airlock.stores.artifacts import ArtifactStore
 from airlock.stores.datasets import open_datasets
 from airlock.stores.ledger import Ledger
+from tests.deployment.serving_machine import Machine
 
 pytestmark = pytest.mark.integration
 CLASSES = ["left", "right", "top"]

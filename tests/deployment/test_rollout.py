@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from serving_machine import Machine
 
 from airlock.deployment.canary import Canary, Outcome, RolledBack
 from airlock.deployment.client import ModelClient
@@ -23,6 +22,7 @@ from airlock.errors import AirlockError, InfrastructureError, UserError
 from airlock.governance.book import Book
 from airlock.references import Artifact
 from airlock.stores.ledger import Ledger, Record
+from tests.deployment.serving_machine import Machine
 
 pytestmark = pytest.mark.integration
 PLAN = Plan(shares=[0.25, 1.0], requests=24, seconds=0.5, patience=30)

@@ -24,10 +24,11 @@ from airlock.references import Artifact
 from airlock.settings import Settings
 from airlock.stores.database import Database
 from airlock.stores.ledger import Ledger
-from tests.deployment.conftest import *  # noqa: F403
-from tests.deployment.conftest import Machine
+from tests.deployment.conftest import Machine, artifacts, make_package, models, png, release_of, wait
 from tests.kubernetes.cluster import TestCluster, state_folder
 from tests.kubernetes.conftest import host_profile
+
+__all__ = ["artifacts", "make_package", "models", "png", "release_of", "wait"]
 
 pytestmark = pytest.mark.kubernetes
 PLAN = Plan(shares=[0.5], requests=20, seconds=0.5, patience=30)
@@ -80,9 +81,7 @@ def site(
     }
     path = tmp_path / "targets.json"
     path.write_text(json.dumps({"cluster": target}))
-    settings = msgspec.structs.replace(
-        store_settings, serving=f"http://127.0.0.1:{free_port}", targets=str(path)
-    )
+    settings = msgspec.structs.replace(store_settings, serving=f"http://127.0.0.1:{free_port}", targets=str(path))
     found = Machine(settings, database, guard_database, wait)
     try:
         yield found

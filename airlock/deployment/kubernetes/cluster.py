@@ -63,7 +63,7 @@ class Cluster:
                 path = f"{self._path(document['kind'])}/{document['metadata']['name']}"
                 what = f"to apply the {document['kind']} {document['metadata']['name']}"
                 query = {"fieldManager": MANAGER, "force": "true"} | trial
-                self._call("PATCH", path, query, what, json.dumps(document))
+                self._call("PATCH", path, query, what, document)
 
     def list(self, kind: str, labels: dict[str, str]) -> list[dict[str, Any]]:
         """Return what there is of a kind with these labels."""
@@ -84,7 +84,13 @@ class Cluster:
         return PATHS[kind].format(namespace=self.namespace)
 
     def _call(
-        self, method: str, path: str, query: dict[str, str], what: str, body: str | None = None, fine: int = 0
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str],
+        what: str,
+        body: dict[str, Any] | None = None,
+        fine: int = 0,
     ) -> dict[str, Any]:
         from kubernetes.client import ApiException
 

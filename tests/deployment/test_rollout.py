@@ -1,28 +1,35 @@
 """A canary on real servers behind the real gateway: promoted when it is as good, rolled back by itself if not."""
 
+import getpass
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 import pytest
 
+from airlock import settings as settings_module
 from airlock.deployment.canary import Canary, Outcome, RolledBack
 from airlock.deployment.client import ModelClient
 from airlock.deployment.figures import read_figures
+from airlock.deployment.going_back import choose, go_back
 from airlock.deployment.package import Package
 from airlock.deployment.plan import Plan, read_plan
 from airlock.deployment.readback import shadow_answers
-from airlock.deployment.rollout import Rollout
+from airlock.deployment.rollout import Rollout, roll_out
+from airlock.digests import short
 from airlock.errors import AirlockError, InfrastructureError, UserError
 from airlock.governance.book import Book
 from airlock.references import Artifact
 from airlock.stores.ledger import Ledger, Record
+from tests.commands.conftest import airlock
 from tests.deployment.serving_machine import Machine
+
+__all__ = ["airlock"]
 
 pytestmark = pytest.mark.integration
 PLAN = Plan(shares=[0.25, 1.0], requests=24, seconds=0.5, patience=30)
@@ -41,6 +48,7 @@ class Site:
         self.endpoint = f"{machine.settings.serving}/shapes"
         self.png = png
         self.ledger = Ledger(machine.database)
+        self.failed: list[str] = []
         self.champion = release_of(champion)
         self.decision = machine.approve(self.champion)
         machine.deployments.want("shapes", "local", self.champion.digest, self.decision, position=1)
@@ -67,8 +75,10 @@ class Site:
         """Some requests, one after another."""
         with ModelClient(self.endpoint) as client:
             for at in range(number):
-                with suppress(AirlockError):
+                try:
                     client.predict(self.png((labels or ("left", "right", "top"))[at % len(labels or "123")], size=16))
+                except AirlockError as error:
+                    self.failed.append(str(error))
 
     @contextmanager
     def asked(self) -> Iterator[None]:
@@ -116,36 +126,23 @@ def spoilt(make_package: Callable[..., Package]) -> Callable[[str], Package]:
 
 
 class TestAGoodCanary:
-    def test_answers_growing_shares_as_the_servers_count_them_and_stays(
+    def test_answers_growing_shares_and_is_promoted_where_it_runs_without_a_failed_request(
         self, site: Site, make_package: Callable[..., Package]
     ) -> None:
         rollout = site.candidate(make_package("sharp"))
         with site.asked():
             outcome = site.canary(rollout).run()
-        steps = [(record.body["event"], record.body["share"]) for record in site.records("rollout")]
-        assert steps == [("share", 0.25), ("share", 1.0)]
-        assert outcome.figures["canary"]["requests"] >= 48
-        assert outcome.figures["canary"]["errors"] == 0
-        assert site.machine.observed().generation == outcome.generation
+            steps = [(record.body["event"], record.body["share"]) for record in site.records("rollout")]
+            assert steps == [("share", 0.25), ("share", 1.0)]
+            assert outcome.figures["canary"]["requests"] >= 48
+            assert outcome.figures["canary"]["errors"] == 0
+            assert site.machine.observed().generation == outcome.generation
 
-    def test_is_promoted_without_a_failed_request_and_without_starting_again(
-        self, site: Site, make_package: Callable[..., Package]
-    ) -> None:
-        rollout = site.candidate(make_package("sharp"))
-        failed: list[str] = []
-        with site.asked():
-            outcome = site.canary(rollout).run()
             before = {process.pid for process in site.machine.servers()}
             want = site.machine.deployments.want
             want("shapes", "local", rollout.manifest, rollout.decision, 2, expected=outcome.generation)
-            until = time.monotonic() + 4
-            with ModelClient(site.endpoint) as client:
-                while time.monotonic() < until:
-                    reply = client.request("POST", "/predict", content=site.png("left"),
-                                           headers={"Content-Type": "image/png"})  # fmt: skip
-                    failed += [] if reply.is_success else [reply.text]
-        assert failed == []
-        site.machine.wait(lambda: len(site.machine.servers()) == 1, seconds=15, what="the old server is gone")
+            site.machine.wait(lambda: len(site.machine.servers()) == 1, seconds=15, what="the old server is gone")
+        assert site.failed == []
         assert {process.pid for process in site.machine.servers()} < before
         assert site.machine.serves() == rollout.manifest
 
@@ -171,12 +168,10 @@ class TestAGoodCanary:
             client.http.headers["X-Airlock-Session"] = session
             return client.predict(site.png("left")).manifest
 
-    def test_is_not_needed_where_nothing_serves(self, site: Site, make_package: Callable[..., Package]) -> None:
-        rollout = msgspec.structs.replace(site.candidate(make_package("sharp")), target="staging")
-        assert site.canary(rollout).run() == Outcome(generation=None)
-
     def test_that_nobody_asks_waits_or_gets_the_samples(self, site: Site, make_package: Callable[..., Package]) -> None:
         rollout = site.candidate(make_package("sharp"))
+        elsewhere = msgspec.structs.replace(rollout, target="staging")
+        assert site.canary(elsewhere).run() == Outcome(generation=None), "Nothing serves there: no canary is needed."
         impatient = msgspec.structs.replace(PLAN, patience=1.0)
         with pytest.raises(InfrastructureError, match=r"0 of 24 predictions came to canary at 25% in 1 s; it stays"):
             site.canary(rollout, impatient).run()
@@ -187,55 +182,50 @@ class TestAGoodCanary:
 
 
 class TestABadCanary:
-    @pytest.fixture
-    def back(self, site: Site) -> Callable[[Package], dict[str, Any]]:
-        """Give ``back(package)``: its rollout, which must fail; returns the record of it."""
+    def test_is_rolled_back_by_itself_whatever_is_wrong_with_it(
+        self, site: Site, make_package: Callable[..., Package], spoilt: Callable[[str], Package]
+    ) -> None:
+        """Slow, failing, dying, answering otherwise: one machine for all four, because servers are slow to start."""
+        slow = self._back(site, spoilt(SLOW))
+        assert slow["reason"].startswith("p50 ")
+        assert slow["figures"]["canary"]["p50_ms"] > 2 * slow["figures"]["champion"]["p50_ms"]
 
-        def roll(package: Package) -> dict[str, Any]:
-            rollout = site.candidate(package)
-            with site.asked(), pytest.raises(RolledBack) as raised:
-                site.canary(rollout).run()
-            assert "serves alone again" in raised.value.message
-            assert site.machine.serves() == site.champion.digest
-            (record,) = site.records("rollback")
-            told = record.body
-            assert (told["manifest"], told["from"], told["by"]) == (site.champion.digest, rollout.manifest, "airlock")
-            assert told["at"] == 0.25
-            assert Book.open(site.ledger, site.machine.settings.public_keys).last_served("shapes") == told["manifest"]
-            site.machine.wait(lambda: len(site.machine.servers()) == 1, seconds=15, what="its server is gone")
-            return told
-
-        return roll
-
-    def test_that_is_slow(self, back: Callable[..., Any], spoilt: Callable[[str], Package]) -> None:
-        told = back(spoilt(SLOW))
-        assert told["reason"].startswith("p50 ")
-        assert told["figures"]["canary"]["p50_ms"] > 2 * told["figures"]["champion"]["p50_ms"]
-
-    def test_that_fails(self, back: Callable[..., Any], spoilt: Callable[[str], Package]) -> None:
-        told = back(spoilt(FAILING))
-        assert told["reason"].startswith("100.0% errors against 0.0%")
-        low, high = told["figures"]["canary"]["error_rate_95"]
+        failing = self._back(site, spoilt(FAILING))
+        assert failing["reason"].startswith("100.0% errors against 0.0%")
+        low, high = failing["figures"]["canary"]["error_rate_95"]
         assert low < high == 1.0, "What 8 requests tell is an interval."
 
-    def test_that_dies(self, back: Callable[..., Any], spoilt: Callable[[str], Package]) -> None:
-        told = back(spoilt(DYING))
-        assert "ended" in told["reason"] or "errors" in told["reason"]
+        dying = self._back(site, spoilt(DYING))
+        assert "ended" in dying["reason"] or "errors" in dying["reason"]
 
-    def test_that_answers_otherwise(self, back: Callable[..., Any], make_package: Callable[..., Package]) -> None:
-        told = back(make_package("stuck"))
-        assert told["reason"].startswith("other labels are predicted")
-        assert set(told["figures"]["canary"]["answers"]) != set(told["figures"]["champion"]["answers"])
+        otherwise = self._back(site, make_package("stuck"))
+        assert otherwise["reason"].startswith("other labels are predicted")
+        assert set(otherwise["figures"]["canary"]["answers"]) != set(otherwise["figures"]["champion"]["answers"])
 
-    def test_that_does_not_even_start(self, site: Site, make_package: Callable[..., Package]) -> None:
+    @staticmethod
+    def _back(site: Site, package: Package) -> dict[str, Any]:
+        """Roll it out, which must fail; return the record of it."""
+        rollout = site.candidate(package)
+        with site.asked(), pytest.raises(RolledBack) as raised:
+            site.canary(rollout).run()
+        assert "serves alone again" in raised.value.message
+        assert site.machine.serves() == site.champion.digest
+        told = site.records("rollback")[-1].body
+        assert (told["manifest"], told["from"], told["by"]) == (site.champion.digest, rollout.manifest, "airlock")
+        assert told["at"] == 0.25
+        assert Book.open(site.ledger, site.machine.settings.public_keys).last_served("shapes") == told["manifest"]
+        site.machine.wait(lambda: len(site.machine.servers()) == 1, seconds=15, what="its server is gone")
+        return told
+
+    def test_that_does_not_even_start_or_that_nobody_approved(
+        self, site: Site, make_package: Callable[..., Package]
+    ) -> None:
         soft, sharp = make_package("soft"), make_package("sharp")
         broken = Package(soft.files | {"model.tflite": sharp.files["model.tflite"]})
         with pytest.raises(RolledBack, match="samples differ"):
             site.canary(site.candidate(broken)).run()
         assert site.machine.serves() == site.champion.digest
         assert len(site.records("rollback")) == 1
-
-    def test_that_nobody_approved(self, site: Site, make_package: Callable[..., Package]) -> None:
         release = site.release_of(make_package("sharp"))
         rollout = Rollout(use_case="shapes", manifest=release.digest, decision="", endpoint=site.endpoint)
         with pytest.raises(RolledBack, match="no decision about"):
@@ -244,24 +234,15 @@ class TestABadCanary:
 
 
 class TestTwoAtOnce:
-    def test_the_first_keeps_its_canary_and_the_second_is_told(
-        self, site: Site, make_package: Callable[..., Package]
-    ) -> None:
-        first = site.candidate(make_package("sharp"))
-        second = site.candidate(make_package("soft", licences={"code": "MIT"}))
-        canary = site.canary(first)
-        canary._at = site.machine.observed()
-        canary._split(0.25)
-        with pytest.raises(UserError, match=r"is on its way at local now, with 25% .*airlock rollback shapes"):
-            site.canary(msgspec.structs.replace(second, position=None)).run()
-
-    def test_a_newer_one_takes_over_and_the_older_one_stops(
+    def test_one_is_told_unless_it_is_newer_then_the_other_is(
         self, site: Site, make_package: Callable[..., Package]
     ) -> None:
         older, newer = site.candidate(make_package("sharp"), 2), site.candidate(make_package("stuck"), 3)
         first = site.canary(older)
         first._at = site.machine.observed()
         first._split(0.25)
+        with pytest.raises(UserError, match=r"is on its way at local now, with 25% .*airlock rollback shapes"):
+            site.canary(msgspec.structs.replace(newer, position=None)).run()
         second = site.canary(newer)
         second._at = site.machine.observed()
         second._split(0.25)
@@ -269,7 +250,55 @@ class TestTwoAtOnce:
             first._count()
         with pytest.raises(UserError, match="Something else was deployed meanwhile"):
             first._split(1.0)
+        with pytest.raises(UserError, match=r"newer item 3 was deployed meanwhile: deployments never go backwards"):
+            site.canary(older).run()
         assert site.machine.observed().canary == newer.manifest
+
+
+class TestGoingBack:
+    def test_on_purpose_is_proved_by_what_answers_then(
+        self, site: Site, make_package: Callable[..., Package], airlock: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, value in site.machine.settings.environment().items():
+            monkeypatch.setenv(name, value)
+        settings_module.settings.cache_clear()
+        said = airlock("rollback", "shapes", "-m", "Too early.")
+        assert "No other release served shapes at local before" in str(said.exception)
+
+        second = site.candidate(make_package("sharp"))
+        roll_out(second, site.machine.deployments, 60, lambda *_: None)
+        said = airlock("rollback", "shapes", "--reason", "Wrong on Mondays.").output
+        assert f"answers as {short(site.champion.digest)}" in said
+        assert "the model registry still names another champion" in said
+        (record,) = site.records("rollback")
+        assert (record.body["manifest"], record.body["from"]) == (site.champion.digest, second.manifest)
+        assert (record.body["by"], record.body["reason"]) == (getpass.getuser(), "Wrong on Mondays.")
+        assert site.machine.serves() == site.champion.digest
+        assert f"rollback at local from {short(second.manifest)}" in airlock("history", "show", second.manifest).output
+
+        again = airlock("rollback", "shapes", "-m", "Once more.")
+        assert "No other release" in str(again.exception), "What was given up is gone back to by name only."
+        assert "answers as" in airlock("rollback", "shapes", "--to", second.manifest[:20], "-m", "It was right.").output
+        site.machine.governed.sign("void", {"use_case": "shapes", "record": site.decision, "reason": "test"})
+        refused = airlock("rollback", "shapes", "--to", site.champion.digest, "-m", "Back again.")
+        assert "declared void" in str(refused.exception)
+        listed = airlock("deployments", "shapes").output.splitlines()
+        assert [line.split()[-2] for line in listed] == [
+            short(digest) for digest in (second.manifest, site.champion.digest, second.manifest, site.champion.digest)
+        ]
+
+    def test_ends_a_canary(self, site: Site, make_package: Callable[..., Package]) -> None:
+        rollout = site.candidate(make_package("sharp"))
+        canary = site.canary(rollout)
+        canary._at = site.machine.observed()
+        canary._split(0.25)
+        book = Book.open(site.ledger, site.machine.settings.public_keys)
+        back = choose(book, site.machine.deployments, "shapes", "local")
+        assert (back.left, back.manifest) == (rollout.manifest, site.champion.digest)
+        deployment, _ = go_back(back, rollout, site.machine.deployments, site.ledger, {"by": "me"}, lambda *_: None)
+        assert (deployment.manifest, deployment.canary) == (site.champion.digest, "")
+        with pytest.raises(UserError, match="Something else was deployed meanwhile"):
+            canary._count()
 
 
 class TestAReconcilerThatIsKilled:

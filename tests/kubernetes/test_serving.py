@@ -87,8 +87,7 @@ def site(
         yield found
     finally:
         found.stop()
-        for kind in ("deployments", "services", "pods"):
-            cluster.kubectl("delete", kind, "--all", "--wait=false", "--grace-period=1")
+        cluster.kubectl("delete", "deployments,services", "-l", "airlock/target=cluster", "--wait=false")
 
 
 class People:

@@ -173,7 +173,7 @@ class TestAGoodCanary:
         elsewhere = msgspec.structs.replace(rollout, target="staging")
         assert site.canary(elsewhere).run() == Outcome(generation=None), "Nothing serves there: no canary is needed."
         impatient = msgspec.structs.replace(PLAN, patience=1.0)
-        with pytest.raises(InfrastructureError, match=r"0 of 24 predictions came to canary at 25% in 1 s; it stays"):
+        with pytest.raises(InfrastructureError, match=r"0 of 24 predictions came to canary at 25% in \d+ s; it stays"):
             site.canary(rollout, impatient).run()
         assert site.machine.observed().share == 0.25
         outcome = site.canary(rollout, msgspec.structs.replace(impatient, synthetic=True)).run()
@@ -187,7 +187,7 @@ class TestABadCanary:
     ) -> None:
         """Slow, failing, dying, answering otherwise: one machine for all four, because servers are slow to start."""
         slow = self._back(site, spoilt(SLOW))
-        assert slow["reason"].startswith("p50 ")
+        assert " ms against " in slow["reason"]
         assert slow["figures"]["canary"]["p50_ms"] > 2 * slow["figures"]["champion"]["p50_ms"]
 
         failing = self._back(site, spoilt(FAILING))
@@ -250,7 +250,7 @@ class TestTwoAtOnce:
             first._count()
         with pytest.raises(UserError, match="Something else was deployed meanwhile"):
             first._split(1.0)
-        with pytest.raises(UserError, match=r"newer item 3 was deployed meanwhile: deployments never go backwards"):
+        with pytest.raises(UserError, match="is on its way at local now"):
             site.canary(older).run()
         assert site.machine.observed().canary == newer.manifest
 
@@ -274,7 +274,6 @@ class TestGoingBack:
         assert (record.body["manifest"], record.body["from"]) == (site.champion.digest, second.manifest)
         assert (record.body["by"], record.body["reason"]) == (getpass.getuser(), "Wrong on Mondays.")
         assert site.machine.serves() == site.champion.digest
-        assert f"rollback at local from {short(second.manifest)}" in airlock("history", "show", second.manifest).output
 
         again = airlock("rollback", "shapes", "-m", "Once more.")
         assert "No other release" in str(again.exception), "What was given up is gone back to by name only."

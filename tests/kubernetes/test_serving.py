@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 
 from airlock.deployment.canary import Canary, RolledBack
@@ -201,11 +202,9 @@ def _is_locked(pod: dict[str, Any]) -> None:
 
 def _user(pod: dict[str, Any]) -> int:
     """Whose process it is, as the machine sees it."""
-    manifest = pod["metadata"]["annotations"]["airlock/manifest"]
-    found = subprocess.run(["pgrep", "-f", f"0.0.0.0.*|server.*{manifest}.*0.0.0.0"], capture_output=True, text=True)
-    owners = {Path(f"/proc/{number}").stat().st_uid for number in found.stdout.split()
-              if manifest in Path(f"/proc/{number}/cmdline").read_text()}  # fmt: skip
-    (owner,) = owners
+    wanted = {pod["metadata"]["annotations"]["airlock/manifest"], "0.0.0.0"}
+    running = psutil.process_iter(["cmdline"])
+    (owner,) = {each.uids().real for each in running if wanted <= set(each.info["cmdline"] or ())}
     return owner
 
 

@@ -1,7 +1,8 @@
 """Answer with a packaged model: python run.py [FILE ...]; without files, check its own samples.
 
 Needs Python, numpy and ai-edge-litert. A file is a tensor (.npy) as the model takes it; a picture works too where
-Pillow is installed. Each answer is a line of JSON. Exit status 1: a sample is answered otherwise than airlock.json states.
+Pillow is installed. Each answer is a line of JSON. Exit status 1: a sample is answered otherwise than airlock.json
+states.
 """
 
 import json

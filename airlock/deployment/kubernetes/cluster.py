@@ -76,6 +76,7 @@ class Cluster:
         query = {"propagationPolicy": "Background"}
         self._call("DELETE", f"{self._path(kind)}/{name}", query, f"to delete the {kind} {name}", fine=404)
 
+    @cached_property
     def knows_kserve(self) -> bool:
         """Does the cluster serve KServe's kinds?"""
         return bool(self._call("GET", KSERVE, {}, "to say what it knows", fine=404))
@@ -105,7 +106,7 @@ class Cluster:
                 if error.status == fine:
                     return {}
                 raise _refusal(what, error) from error
-        found: dict[str, Any] = json.loads(answer[0].data)
+        found: dict[str, Any] = json.loads(answer.data)
         return found
 
 

@@ -63,6 +63,7 @@ class Pods:
         self.observation = Observation(generation=-1, manifest="", state="starting")
         self._upstream: Upstream | None = None
         self._applied = ""
+        self._kept = ""  # when all others of this track are deleted
         self._given = ""  # to another track, which has yet to say that it is its own now
         self._since = 0.0
         self._next = 0.0
@@ -83,7 +84,7 @@ class Pods:
             self.observation = Observation(
                 generation=generation, manifest=manifest, state="ready" if ready else "starting"
             )
-            self._applied, self._since, self._next = "", time.monotonic(), 0.0
+            self._applied, self._kept, self._since, self._next = "", "", time.monotonic(), 0.0
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + LOOK_SECONDS
             self._look(manifest)
@@ -139,7 +140,8 @@ class Pods:
         if urls:
             self._serve(Upstream(urls=urls, manifest=manifest))
             self._observe("ready")
-            self._clear(manifest)
+            if self._kept != manifest:
+                self._clear(manifest)
         else:
             self._missing(pods, manifest)
 
@@ -154,6 +156,8 @@ class Pods:
             self._upstream = None
             self.publish(None)
             self._observe("restarting", "no pod answers any more")
+        if not pods:  # somebody deleted what was applied
+            self._applied = ""
         if found := next(filter(None, map(_fault, pods)), ""):
             self._observe("failed", f"{short(manifest)}: {found}")
         elif time.monotonic() - self._since > START_SECONDS:
@@ -174,11 +178,12 @@ class Pods:
                 for found in self.cluster.list(kind, mine):
                     if found["metadata"]["labels"][RELEASE] != short(kept):
                         self.cluster.delete(kind, found["metadata"]["name"])
+            self._kept = kept
         except AirlockError as error:
             LOG.warning("%s at %s: what served before is deleted later: %s", self.use_case, self.name, error)
 
     def _as_inference_service(self) -> bool:
-        return self.target.kserve == "always" or (self.target.kserve == "auto" and self.cluster.knows_kserve())
+        return self.target.kserve == "always" or (self.target.kserve == "auto" and self.cluster.knows_kserve)
 
     def _placed(self, manifest: str) -> Placed:
         return Placed(use_case=self.use_case, target=self.name, manifest=manifest, track=self.track, prefix=self.prefix)

@@ -90,25 +90,25 @@ class Canary:
         before = shadow_answers(self.rollout)
         since = time.monotonic()
         while (seen := shadow_answers(self.rollout).since(before)).answers + seen.failed < self.plan.shadow:
-            self._wait("shadow", since, seen.answers)
+            self._wait("shadow", since, seen.answers, self.plan.shadow)
         if seen.agreement < self.plan.min_agreement:
             self._roll_back(f"{seen.agreement:.1%} agreement in shadow", {"shadow": msgspec.to_builtins(seen)})
 
     def _step(self, share: float) -> None:
         self._split(share)
         self._count()
-        begun, since, look = self.canary.requests, time.monotonic(), FIRST_LOOK
+        begun, since, looks = self.canary.requests, time.monotonic(), 0
         while True:
             self._count()
             answered = self.canary.requests - begun
-            enough = answered >= self.plan.requests
-            if enough or answered >= look:
-                look *= 2
-                if reasons := self.judge.worse(self.champion, self.canary):
+            done = answered >= self.plan.requests and time.monotonic() - since >= self.plan.seconds
+            if done or answered >= FIRST_LOOK << looks:
+                looks += 1
+                if reasons := self.judge.worse(self.champion, self.canary, looks):
                     self._roll_back("; ".join(reasons), in_figures(self.champion, self.canary))
-            if enough and time.monotonic() - since >= self.plan.seconds:
+            if done:
                 return
-            self._wait(f"canary at {share:.0%}", since, answered, enough=enough)
+            self._wait(f"canary at {share:.0%}", since, answered, self.plan.requests)
 
     def _split(self, share: float, *, shadow: bool = False) -> None:
         """Give the canary a share, wait until it answers, and write it down."""
@@ -153,14 +153,14 @@ class Canary:
         self._counted[track] = now
         return now.since(before)
 
-    def _wait(self, what: str, since: float, answered: int, *, enough: bool = False) -> None:
+    def _wait(self, what: str, since: float, answered: int, needed: int) -> None:
         self._require_healthy()
         seconds = time.monotonic() - since
         self.report(f"{what}, {answered} answered", seconds)
-        if not enough and seconds > self.plan.patience:
+        if answered < needed and seconds > self.plan.patience:
             if not self.plan.synthetic:
                 raise InfrastructureError(
-                    f"{answered} of {self.plan.requests} predictions came to {what} in {seconds:.0f} s; it stays.",
+                    f"{answered} of {needed} predictions came to {what} in {seconds:.0f} s; it stays.",
                     hint="Try again when more is asked, lower `requests`, or allow `synthetic` requests.",
                 )
             self.traffic()

@@ -5,7 +5,7 @@ looks of a rollout together (Bonferroni's bound): few requests condemn what is p
 canary that was not condemned was not proved equal; the figures say how far apart the two may still be.
 """
 
-from math import ceil, inf, log, log2
+from math import inf, log
 from typing import Any
 
 from airlock.deployment.figures import Figures
@@ -15,6 +15,7 @@ from airlock.governance.statistics import wilson
 TESTS = 4  # errors, median, 99th percentile, drift
 FIRST_LOOK = 8
 RESAMPLES = 9999
+ENOUGH = 5  # expected in every cell, for the chi-square distribution to hold (Cochran's rule)
 
 
 class Judge:
@@ -25,11 +26,15 @@ class Judge:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        looks = 1 + max(0, ceil(log2(plan.requests / FIRST_LOOK)))
-        self.alpha = plan.risk / (TESTS * looks * len(plan.shares))
+        self.alpha = 0.0
 
-    def worse(self, champion: Figures, canary: Figures) -> list[str]:
-        """Return in what the canary is worse, in words; empty when nothing shows it."""
+    def worse(self, champion: Figures, canary: Figures, look: int) -> list[str]:
+        """Return in what the canary is worse, in words; empty when nothing shows it.
+
+        :param look: counts the looks of a step from 1; the n-th may spend 1/n - 1/(n + 1) of the step's risk, so that
+            there may be as many as it takes.
+        """
+        self.alpha = self.plan.risk / (TESTS * len(self.plan.shares)) / (look * (look + 1))
         found = [self._errors(champion, canary), self._drift(champion, canary)]
         found += [self._slow(champion, canary, quantile) for quantile in (0.5, 0.99)]
         return [reason for reason in found if reason]
@@ -65,6 +70,7 @@ class Judge:
     def _drift(self, champion: Figures, canary: Figures) -> str:
         from numpy.random import default_rng
         from scipy.stats import MonteCarloMethod, chi2_contingency
+        from scipy.stats.contingency import expected_freq
 
         index = stability(champion.answers, canary.answers)
         if index <= self.plan.max_drift:
@@ -72,7 +78,8 @@ class Judge:
         labels = [label for label in champion.answers.keys() | canary.answers.keys()
                   if champion.answers.get(label, 0) + canary.answers.get(label, 0)]  # fmt: skip
         table = [[each.answers.get(label, 0) for label in sorted(labels)] for each in (champion, canary)]
-        method = MonteCarloMethod(n_resamples=RESAMPLES, rng=default_rng(0))  # exact enough for any small count
+        few = expected_freq(table).min() < ENOUGH
+        method = MonteCarloMethod(n_resamples=RESAMPLES, rng=default_rng(0)) if few else None
         chance = chi2_contingency(table, correction=False, method=method).pvalue
         return f"other labels are predicted: stability index {index:.2f}" if chance < self.alpha else ""
 

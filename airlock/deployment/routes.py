@@ -47,7 +47,10 @@ class Routes:
 
     def change(self, name: str, **changes: Any) -> None:
         """Send a use case's requests otherwise from now on; fields are those of :class:`Route`."""
-        changed = msgspec.structs.replace(self.get(name), **changes)
+        known = self.get(name)
+        changed = msgspec.structs.replace(known, **changes)
+        if changed == known:
+            return
         rest = {known: route for known, route in self._routes.items() if known != name}
         self._routes = rest | ({name: changed} if changed.stable or changed.canary else {})
 

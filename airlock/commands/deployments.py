@@ -53,8 +53,8 @@ def rollback(
     told = {"by": getpass.getuser(), "reason": reason}
     deployment, record = go_back(back, rollout, known, ledger, told, lambda *_: None)
     _crown(back.manifest)
-    console.print(f"{use_case} at {target}: back from {short(back.left)} to {short(back.manifest)}")
-    console.print(f"{endpoint} answers as {short(answering(endpoint) or 'nobody')}, generation {deployment.generation}")
+    plain.print(f"{use_case} at {target}: back from {short(back.left)} to {short(back.manifest)}")
+    plain.print(f"{endpoint} answers as {short(answering(endpoint) or 'nobody')}, generation {deployment.generation}")
     console.print(f"ledger record {record.seq}")
 
 

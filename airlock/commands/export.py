@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from airlock.commands.output import console
+from airlock.commands.output import plain
 from airlock.errors import UserError
 from airlock.settings import settings
 
@@ -62,4 +62,4 @@ def export(
         placed = Placed(use_case=named.use_case, target=cluster, manifest=digest, track="stable", prefix="")
         found = targets[cluster]
         write(manifests(placed, found, found.artifacts or settings().artifacts, idle=target == For.SERVERLESS), out)
-    console.print(f"{out}: {named.use_case} {digest}")
+    plain.print(f"{out}: {named.use_case} {digest}")

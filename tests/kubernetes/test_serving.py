@@ -153,7 +153,8 @@ class TestARollout:
 
         # A pod that starts again serves the same bytes: nothing in it can lead to others.
         cluster.kubectl("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")
-        site.wait(lambda: _answers(endpoint) and _pods(cluster)[0]["metadata"]["name"] != pod["metadata"]["name"],
+        before = pod["metadata"]["uid"]
+        site.wait(lambda: any(each["metadata"]["uid"] != before for each in _pods(cluster)) and _answers(endpoint),
                   seconds=60, what="another pod serves")  # fmt: skip
         assert _answers(endpoint) == first.manifest
 

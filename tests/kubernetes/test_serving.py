@@ -188,7 +188,9 @@ def _pods(cluster: TestCluster) -> list[dict[str, Any]]:
 
 
 def _deployment(cluster: TestCluster) -> dict[str, Any]:
-    (found,) = json.loads(cluster.kubectl("get", "deployments", "-o", "json"))["items"]
+    """As the server has it: kubectl leaves out who manages which fields."""
+    path = f"/apis/apps/v1/namespaces/{cluster.namespace}/deployments"
+    (found,) = json.loads(cluster.kubectl("get", "--raw", path))["items"]
     document: dict[str, Any] = found
     return document
 

@@ -6,6 +6,8 @@ import typer
 
 from airlock.commands import (
     data,
+    deployments,
+    export,
     gate,
     history,
     key,
@@ -24,6 +26,8 @@ from airlock.errors import AirlockError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 stack.register(app)
+deployments.register(app)
+export.register(app)
 lineage.register(app)
 reproduce.register(app)
 results.register(model.app)

@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     :param label_studio_token: access token for it, personal or legacy.
     :param label_studio_secret: what its webhooks must carry; empty for no webhooks.
     :param profiles: JSON file with the compute profiles; empty for the built-in ones.
+    :param targets: JSON file with the clusters that serve; empty for this machine only.
     """
 
     home: str
@@ -55,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     label_studio_token: str = ""
     label_studio_secret: str = ""
     profiles: str = ""
+    targets: str = ""
 
     def environment(self) -> dict[str, str]:
         """Return the ``AIRLOCK_…`` variables that hand these settings to a child process."""

@@ -99,19 +99,66 @@ class DeployStep(StepOperator):
 
     :param manifest: the release manifest.
     :param gate: name of the gate whose approval is required.
+    :param target: where it is served: ``local``, ``staging``, or one of the reconciler's configuration.
+    :param after: the generation a canary left; whatever was deployed since is not replaced.
     :param timeout: seconds until the endpoint must answer.
     """
 
     step = "deploy"
-    template_fields: Sequence[str] = ("use_case", "manifest", "gate", "timeout")
+    template_fields: Sequence[str] = ("use_case", "manifest", "gate", "target", "after", "timeout")
     operator_extra_links = (ENDPOINT, MANIFEST)
 
-    def __init__(self, *, use_case: str, manifest: Any, gate: str, timeout: float = 120.0, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        use_case: str,
+        manifest: Any,
+        gate: str,
+        target: str = "local",
+        after: Any = None,
+        timeout: float = 120.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**({"cache": False} | kwargs))
         self.use_case = use_case
         self.manifest = manifest
         self.gate = gate
+        self.target = target
+        self.after = after
         self.timeout = timeout
+
+
+class CanaryStep(StepOperator):
+    """Let the release answer a growing share of the requests; roll it back when it is worse than what serves.
+
+    Over at once where nothing serves yet. Never cached.
+
+    :param manifest: the release manifest.
+    :param gate: name of the gate whose approval is required.
+    :param rollout: shares, and how much worse is too much; docs/rollout.md has the fields.
+    :param target: where it is served.
+    """
+
+    step = "canary"
+    template_fields: Sequence[str] = ("use_case", "manifest", "gate", "rollout", "target")
+    operator_extra_links = (ENDPOINT, MANIFEST, REPORT)
+
+    def __init__(
+        self,
+        *,
+        use_case: str,
+        manifest: Any,
+        gate: str,
+        rollout: dict[str, Any] | None = None,
+        target: str = "local",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**({"cache": False} | kwargs))
+        self.use_case = use_case
+        self.manifest = manifest
+        self.gate = gate
+        self.rollout = rollout or {}
+        self.target = target
 
 
 class SmokeTestStep(StepOperator):
@@ -145,6 +192,10 @@ class DeployOperator(SubprocessPlace, DeployStep):
     """:class:`DeployStep` in a subprocess of the worker."""
 
 
+class CanaryOperator(SubprocessPlace, CanaryStep):
+    """:class:`CanaryStep` in a subprocess of the worker."""
+
+
 class SmokeTestOperator(SubprocessPlace, SmokeTestStep):
     """:class:`SmokeTestStep` in a subprocess of the worker."""
 
@@ -152,4 +203,5 @@ class SmokeTestOperator(SubprocessPlace, SmokeTestStep):
 package = by_compute(PackageOperator)
 contract_test = by_compute(ContractTestOperator)
 deploy = by_compute(DeployOperator)
+canary = by_compute(CanaryOperator)
 smoke_test = by_compute(SmokeTestOperator)

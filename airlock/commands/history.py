@@ -1,7 +1,7 @@
 """``airlock history``: what served at a time, who approved it, on which data; and the story of a manifest."""
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -73,9 +73,33 @@ def _print_asked(asked: Asked) -> None:
 
 
 def _print_act(record: Record) -> None:
-    where = record.body.get("target") or record.body.get("queue") or ""
-    what = f"champion kept: {record.body['reason']}" if record.kind == "kept" else f"{record.kind} to {where}"
-    plain.print(f"  reported, not signed: {what} in ledger record {record.seq}, {when(record.created)}")
+    plain.print(f"  reported, not signed: {_act(record)} in ledger record {record.seq}, {when(record.created)}")
+
+
+def _act(record: Record) -> str:
+    body = record.body
+    where = body.get("target") or body.get("queue") or ""
+    match record.kind:
+        case "kept":
+            return f"champion kept: {body['reason']}"
+        case "rollout" if body.get("event") == "share":
+            return f"canary at {where}, {body['share']:.0%} of the requests"
+        case "rollout":
+            return f"{body.get('event')} at {where}"
+        case "rollback":
+            change = f" from {short(body.get('from', ''))} to {short(body.get('manifest', ''))}"
+            return f"rollback at {where}{change} by {body.get('by')}: {body.get('reason')}{_figures(body)}"
+    return f"{record.kind} to {where}"
+
+
+def _figures(body: dict[str, Any]) -> str:
+    figures = body.get("figures") or {}
+    told = [
+        f"{name} {one['requests']} requests, {one['errors']} errors, p50 {one['p50_ms']} ms, p99 {one['p99_ms']} ms"
+        for name, one in figures.items()
+        if name in ("canary", "champion")
+    ]
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def _content(about: AnyManifest) -> str:

@@ -21,18 +21,19 @@ class Child:
 
     :param folder: holds :data:`PACKAGE` and :data:`RELEASE`.
     :param manifest: digest of the release manifest it must serve.
+    :param prefix: the path under which a gateway shows it.
     :param log: file that takes its output.
     :param arguments: further ones of the server's command line: ``--spool``, ``--options``.
     """
 
-    def __init__(self, folder: Path, manifest: str, use_case: str, log: Path, arguments: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, manifest: str, prefix: str, log: Path, arguments: Sequence[str] = ()) -> None:
         self.manifest = manifest
         self.log = log
         self.started = time.monotonic()
         self._log_start = log.stat().st_size if log.exists() else 0
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._process = self._start(folder, use_case, arguments)
+        self._process = self._start(folder, prefix, arguments)
         self._client = ModelClient(self.url, timeout=2.0)
 
     @property
@@ -86,10 +87,10 @@ class Child:
         if self._process.stdin:
             self._process.stdin.close()
 
-    def _start(self, folder: Path, use_case: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    def _start(self, folder: Path, prefix: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "airlock.deployment.server", "--package", str(folder / PACKAGE),
                    "--release", str(folder / RELEASE),
-                   "--manifest", self.manifest, "--port", str(self.port), "--root-path", f"/{use_case}",
+                   "--manifest", self.manifest, "--port", str(self.port), "--root-path", f"/{prefix}",
                    "--with-parent", *arguments]  # fmt: skip
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as output:

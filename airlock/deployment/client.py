@@ -9,6 +9,7 @@ import httpx
 import msgspec
 
 from airlock.deployment.config import HEADER
+from airlock.deployment.routes import TRACK
 from airlock.errors import InfrastructureError, UserError
 
 
@@ -32,12 +33,13 @@ class ModelClient:
 
     :param endpoint: URL below which ``/predict`` and ``/v2`` lie.
     :param timeout: seconds.
+    :param track: who is to answer while a canary runs, ``stable`` or ``canary``; empty for whose turn it is.
     """
 
-    def __init__(self, endpoint: str, timeout: float = 10.0) -> None:
+    def __init__(self, endpoint: str, timeout: float = 10.0, track: str = "") -> None:
         self.endpoint = endpoint.rstrip("/")
         # Loopback and cluster addresses must not go through a proxy named in the environment.
-        self.http = httpx.Client(timeout=timeout, trust_env=False)
+        self.http = httpx.Client(timeout=timeout, trust_env=False, headers={TRACK: track} if track else {})
 
     def __enter__(self) -> "ModelClient":
         return self

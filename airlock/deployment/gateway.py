@@ -1,5 +1,10 @@
-"""One stable endpoint in front of servers that come and go: ``/<use case>/…`` goes to that use case's server."""
+"""One stable endpoint in front of servers that come and go: ``/<use case>/…`` goes to that use case's servers.
 
+Predictions (POST) are split between the stable release and its canary; everything else is the stable one's to answer.
+"""
+
+import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -8,40 +13,18 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route as Path
+
+from airlock.deployment.config import HEADER
+from airlock.deployment.routes import SESSION, TRACK, Route, Routes, Splitter, Upstream
+from airlock.deployment.shadow import Shadow
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 # Headers of one connection, or computed again on the way.
 HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "proxy-authorization",
        "proxy-authenticate", "host", "content-encoding", "accept-encoding", "expect"}  # fmt: skip
 LENGTH = "content-length"
-
-
-class Upstream(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a use case is served now."""
-
-    url: str
-    manifest: str
-
-
-class Routes:
-    """Which use case is served where. One thread writes, the gateway reads: each change is one assignment."""
-
-    def __init__(self) -> None:
-        self._upstreams: dict[str, Upstream] = {}
-
-    def get(self, use_case: str) -> Upstream | None:
-        """Return where a use case is served."""
-        return self._upstreams.get(use_case)
-
-    def set(self, use_case: str, upstream: Upstream | None) -> None:
-        """Send a use case's requests somewhere else from now on; ``None``: nowhere."""
-        rest = {name: found for name, found in self._upstreams.items() if name != use_case}
-        self._upstreams = rest | ({use_case: upstream} if upstream else {})
-
-    def all(self) -> dict[str, Upstream]:
-        """Return every route."""
-        return self._upstreams
+METRICS = "metrics"
 
 
 class Gateway:
@@ -52,38 +35,81 @@ class Gateway:
 
     def __init__(self, routes: Routes) -> None:
         self.routes = routes
+        self.splitter = Splitter()
         # No proxy of the environment between two processes of this machine.
         self.client = httpx.AsyncClient(timeout=30, trust_env=False, limits=httpx.Limits(max_connections=64))
+        self.shadow = Shadow(self.client)
+        self.failures: Counter[str] = Counter()  # by manifest: predictions that its server did not answer
+        self._turns: Counter[str] = Counter()
 
     async def index(self, _request: Request) -> Response:
-        """What is served, for people and for health checks."""
-        return _json({"gateway": "airlock", "serving": msgspec.to_builtins(self.routes.all())})
+        """What is served, what failed and what shadows answered, for people and for health checks."""
+        serving = msgspec.to_builtins(self.routes.all())
+        said = {"gateway": "airlock", "serving": serving, "failures": dict(self.failures)}
+        return _json(said | {"shadow": msgspec.to_builtins(self.shadow.counted)})
 
     async def forward(self, request: Request) -> Response:
         """Pass one request on and its answer back."""
-        use_case = request.path_params["use_case"]
-        for _ in range(2):  # a server that was replaced between the look-up and the connection: ask its successor
-            upstream = self.routes.get(use_case)
+        name = request.path_params["use_case"]
+        track = self._track(name, request)
+        for again in (False, True):  # a server that was replaced or died meanwhile: ask who serves now
+            route = self.routes.get(name)
+            canary = track == "canary" and not (again and TRACK not in request.headers)
+            upstream = route.canary if canary else route.stable
             if upstream is None:
                 break
             try:
-                return await self._send(request, upstream)
+                return await self._answered(request, route, upstream)
             except httpx.ConnectError:
-                continue
+                self._failed(request, upstream)
             except httpx.HTTPError as error:
-                return _json({"error": f"The server of {use_case!r} failed: {type(error).__name__}."}, 502)
+                self._failed(request, upstream)
+                return _json({"error": f"The server of {name!r} failed: {type(error).__name__}."}, 502)
         served = ", ".join(sorted(self.routes.all())) or "nothing"
-        return _json({"error": f"{use_case!r} is not served now. Served: {served}."}, 503, {"Retry-After": "1"})
+        return _json({"error": f"{name!r} is not served now. Served: {served}."}, 503, {"Retry-After": "1"})
 
-    async def _send(self, request: Request, upstream: Upstream) -> Response:
-        headers = [(name, value) for name, value in request.headers.items() if name not in HOP]
-        body = request.stream() if LENGTH in request.headers or "transfer-encoding" in request.headers else None
-        url = f"{upstream.url}/{request.path_params['path']}"
-        reply = await self.client.request(
-            request.method, url, params=request.query_params, headers=headers, content=body
-        )
+    def _track(self, name: str, request: Request) -> str:
+        route = self.routes.get(name)
+        if request.method == "POST" and route.shadow:  # what a shadow answers is nobody's, whoever asks for it
+            return "stable"
+        if asked := request.headers.get(TRACK):
+            return asked
+        if request.method != "POST":
+            return "stable"
+        return self.splitter.choose(name, route, request.headers.get(SESSION, ""))
+
+    async def _answered(self, request: Request, route: Route, upstream: Upstream) -> Response:
+        if request.path_params["path"] == METRICS and len(upstream.urls) > 1:
+            return await self._metrics(upstream)
+        self._turns[upstream.manifest] += 1
+        url = upstream.urls[self._turns[upstream.manifest] % len(upstream.urls)]
+        copied = route.shadow and upstream is route.stable and self.shadow.takes(request)
+        body = await request.body() if copied else _stream(request)
+        reply = await self.client.send(self._outgoing(request, url, body))
+        if copied and route.canary:
+            again = self._outgoing(request, route.canary.urls[0], body)
+            self.shadow.copy(again, route.canary.manifest, reply)
         kept = {name: value for name, value in reply.headers.items() if name not in HOP and name != LENGTH}
         return Response(reply.content, reply.status_code, kept)
+
+    def _outgoing(self, request: Request, url: str, body: bytes | AsyncIterator[bytes] | None) -> httpx.Request:
+        headers = [(name, value) for name, value in request.headers.items() if name not in HOP]
+        return self.client.build_request(
+            request.method,
+            f"{url}/{request.path_params['path']}",
+            params=request.query_params,
+            headers=headers,
+            content=body,
+        )
+
+    async def _metrics(self, upstream: Upstream) -> Response:
+        """All servers' counters below one another: whoever reads them adds equal ones up."""
+        replies = await asyncio.gather(*(self.client.get(f"{url}/{METRICS}") for url in upstream.urls))
+        named = {HEADER: upstream.manifest, "content-type": "text/plain; version=0.0.4"}
+        return Response("".join(reply.text for reply in replies), headers=named)
+
+    def _failed(self, request: Request, upstream: Upstream) -> None:
+        self.failures[upstream.manifest] += request.method == "POST"
 
 
 def create_gateway(routes: Routes, work: Callable[[], AbstractAsyncContextManager[None]]) -> Starlette:
@@ -98,8 +124,12 @@ def create_gateway(routes: Routes, work: Callable[[], AbstractAsyncContextManage
         async with work(), gateway.client:
             yield
 
-    forwarded = Route("/{use_case}/{path:path}", gateway.forward, methods=METHODS)
-    return Starlette(routes=[Route("/", gateway.index), forwarded], lifespan=lifespan)
+    forwarded = Path("/{use_case}/{path:path}", gateway.forward, methods=METHODS)
+    return Starlette(routes=[Path("/", gateway.index), forwarded], lifespan=lifespan)
+
+
+def _stream(request: Request) -> AsyncIterator[bytes] | None:
+    return request.stream() if LENGTH in request.headers or "transfer-encoding" in request.headers else None
 
 
 def _json(document: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:

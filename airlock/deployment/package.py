@@ -49,6 +49,11 @@ class Package:
         """Return what a sample sends, by input's name."""
         return {name: self.file(path) for name, path in sample.files.items()}
 
+    def body(self, sample: Sample) -> tuple[bytes, str]:
+        """Return a sample as the body of a request, and its MIME type: the first of its inputs."""
+        (name, path), *_ = sample.files.items()
+        return self.file(path), sample.types[name]
+
     def require(self, digest: str) -> None:
         """Fail unless this is the package of that digest.
 

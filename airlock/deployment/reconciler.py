@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,78 +21,94 @@ import anyio.to_thread
 import uvicorn
 
 from airlock.deployment.admission import Admission, ledger_approval
-from airlock.deployment.gateway import Routes, create_gateway
+from airlock.deployment.gateway import create_gateway
+from airlock.deployment.kubernetes.cluster import Cluster
+from airlock.deployment.kubernetes.pods import Pods
+from airlock.deployment.kubernetes.targets import read_targets
+from airlock.deployment.place import Place, Publish, Server, name_at
+from airlock.deployment.routes import Routes, Track
 from airlock.deployment.shipping import Shipper, build_shipper
 from airlock.deployment.slot import Observation, Slot
 from airlock.errors import AirlockError, InfrastructureError, ResourceError
 from airlock.settings import Settings, settings
 from airlock.stores.artifacts import open_artifacts
 from airlock.stores.database import open_database
-from airlock.stores.deployments import Deployment, Deployments
+from airlock.stores.deployments import LOCAL, STAGING, Deployment, Deployments
 
 LOG = logging.getLogger("airlock.reconciler")
-TARGET = "local"
 IDLE_SECONDS, BUSY_SECONDS = 1.0, 0.15
+
+
+Key = tuple[str, str]
+"""Use case and target."""
 
 
 class Reconciler:
     """Compares what is wanted with what is served, and acts.
 
+    :param make: gives what serves a use case at a target, which tells the last argument where.
+    :param targets: that it looks after.
     :param endpoint: URL of the gateway.
-    :param logs: folder for the servers' output.
     """
 
     def __init__(
-        self, deployments: Deployments, admission: Admission, routes: Routes, endpoint: str, logs: Path
+        self,
+        deployments: Deployments,
+        admission: Admission,
+        routes: Routes,
+        make: Callable[[str, str, Track, Publish], Server],
+        targets: tuple[str, ...],
+        endpoint: str,
     ) -> None:
         self.deployments = deployments
         self.admission = admission
         self.routes = routes
+        self.make = make
+        self.targets = targets
         self.endpoint = endpoint
-        self.logs = logs
-        self.slots: dict[str, Slot] = {}
+        self.places: dict[Key, Place] = {}
         self._wanted: list[Deployment] = []
-        self._written: dict[str, Observation] = {}
+        self._written: dict[Key, Observation] = {}
         self._away = False
 
     def run(self, stop: threading.Event) -> None:
-        """Work until told to stop; every server is stopped then."""
+        """Work until told to stop; every server of this machine is stopped then."""
         try:
             while not stop.wait(BUSY_SECONDS if self.busy else IDLE_SECONDS):
                 self.tick()
         finally:
-            for slot in self.slots.values():
-                slot.stop()
+            for place in self.places.values():
+                place.stop()
 
     @property
     def busy(self) -> bool:
-        return any(slot.busy for slot in self.slots.values())
+        return any(place.busy for place in self.places.values())
 
     def tick(self) -> None:
         """Look once at what is wanted and go one step towards it everywhere."""
         self._wanted = self._read()
+        before = self.routes.all()
         for wanted in self._wanted:
-            slot = self._slot(wanted.use_case)
-            serving = slot.serving
-            self._write(wanted.use_case, slot.tick(wanted.generation, wanted.manifest))
-            if slot.serving is not serving:
-                self.admission.prune({digest for each in self.slots.values() for digest in each.manifests})
-        self._drop({wanted.use_case for wanted in self._wanted})
+            key = wanted.use_case, wanted.target
+            self._write(key, self._place(key).tick(wanted))
+        self._drop({(wanted.use_case, wanted.target) for wanted in self._wanted})
+        if self.routes.all() is not before:
+            self.admission.prune({digest for place in self.places.values() for digest in place.manifests})
 
-    def _slot(self, use_case: str) -> Slot:
-        if use_case not in self.slots:
-            log = self.logs / f"serving-{use_case}.log"
-            self.slots[use_case] = Slot(use_case, self.admission, self.routes, log)
-        return self.slots[use_case]
+    def _place(self, key: Key) -> Place:
+        if key not in self.places:
+            self.places[key] = Place(name_at(*key), self.routes, partial(self.make, *key))
+        return self.places[key]
 
-    def _drop(self, wanted: set[str]) -> None:
-        for use_case in self.slots.keys() - wanted:
-            LOG.info("%s is not wanted any more", use_case)
-            self.slots.pop(use_case).stop()
+    def _drop(self, wanted: set[Key]) -> None:
+        for key in self.places.keys() - wanted:
+            LOG.info("%s is not wanted any more at %s", *key)
+            self.places.pop(key).remove()
+            self._written.pop(key, None)
 
     def _read(self) -> list[Deployment]:
         try:
-            wanted = self.deployments.wanted(TARGET)
+            wanted = self.deployments.wanted(*self.targets)
         except (InfrastructureError, ResourceError) as error:
             if not self._away:
                 LOG.warning("what is wanted cannot be read; what is served goes on: %s", error)
@@ -102,16 +119,16 @@ class Reconciler:
             self._away = False
         return wanted
 
-    def _write(self, use_case: str, seen: Observation) -> None:
-        if self._written.get(use_case) == seen or self._away:
+    def _write(self, key: Key, seen: Observation) -> None:
+        if self._written.get(key) == seen or self._away:
             return
-        endpoint = f"{self.endpoint}/{use_case}"
+        endpoint = f"{self.endpoint}/{name_at(*key)}"
         try:
-            self.deployments.observe(use_case, TARGET, seen.generation, seen.state, endpoint, seen.detail)
+            self.deployments.observe(*key, seen.generation, seen.state, endpoint, seen.detail)
         except (InfrastructureError, ResourceError) as error:
-            LOG.warning("%s: the state %r is written later: %s", use_case, seen.state, error)
+            LOG.warning("%s at %s: the state %r is written later: %s", *key, seen.state, error)
             return
-        self._written[use_case] = seen
+        self._written[key] = seen
 
 
 class Service:
@@ -164,7 +181,23 @@ def build(settings: Settings, routes: Routes) -> Reconciler:
     home = Path(settings.home)
     approval = ledger_approval(database, settings.public_keys)
     admission = Admission(open_artifacts(settings.artifacts), home / "serving", approval)
-    return Reconciler(Deployments(database), admission, routes, settings.serving.rstrip("/"), home / "logs")
+
+    clusters = {
+        name: (target, Cluster(target.kubeconfig, target.namespace))
+        for name, target in read_targets(settings.targets).items()
+    }
+
+    def make(use_case: str, target: str, track: Track, publish: Publish) -> Server:
+        name = name_at(use_case, target)
+        if target in clusters:
+            configured, cluster = clusters[target]
+            artifacts = configured.artifacts or settings.artifacts
+            return Pods(use_case, target, track, configured, cluster, admission, publish, artifacts, name)
+        log = f"serving-{name}.log" if track == "stable" else f"serving-{name}-canary.log"
+        return Slot(use_case, admission, publish, home / "logs" / log, name)
+
+    targets = tuple(dict.fromkeys((LOCAL, STAGING, *clusters)))
+    return Reconciler(Deployments(database), admission, routes, make, targets, settings.serving.rstrip("/"))
 
 
 def listen(url: str) -> socket.socket:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +10,7 @@ import msgspec
 
 from airlock.deployment.admission import Admission
 from airlock.deployment.child import Child
-from airlock.deployment.gateway import Routes, Upstream
+from airlock.deployment.routes import Upstream
 from airlock.deployment.shipping import server_arguments
 from airlock.digests import short
 from airlock.errors import InfrastructureError, NotApproved, ResourceError, UserError
@@ -41,14 +42,19 @@ class Slot:
     How it works: a wanted release is admitted (approved, unaltered), started beside the one that serves, asked
     until it is ready, then takes over. While a release is refused or does not start, the one before goes on.
 
+    :param publish: told where the release is served whenever that changes; ``None``: nowhere.
     :param log: file that takes the servers' output.
+    :param prefix: the path under which the gateway shows it.
     """
 
-    def __init__(self, use_case: str, admission: Admission, routes: Routes, log: Path) -> None:
+    def __init__(
+        self, use_case: str, admission: Admission, publish: Callable[[Upstream | None], None], log: Path, prefix: str
+    ) -> None:
         self.use_case = use_case
         self.admission = admission
-        self.routes = routes
+        self.publish = publish
         self.log = log
+        self.prefix = prefix
         self.serving: Child | None = None
         self.starting: Child | None = None
         self.observation = Observation(generation=-1, manifest="", state="starting")
@@ -85,14 +91,23 @@ class Slot:
             self._start(manifest)
         return self.observation
 
+    def hand_over(self) -> Child | None:
+        """Give away the server that answers, if one does; nothing is served here afterwards."""
+        child, self.serving = self.serving, None
+        return child
+
     def stop(self) -> None:
         """Stop serving; every process is gone afterwards."""
-        self.routes.set(self.use_case, None)
+        self.publish(None)
         for child in [self.serving, self.starting, *(child for _, child in self._replaced)]:
             if child:
                 child.stop()
         self.serving = self.starting = None
         self._replaced = []
+
+    def remove(self) -> None:
+        """Stop serving: nothing but processes is left of a release here."""
+        self.stop()
 
     def _turn_to(self, generation: int, manifest: str) -> None:
         LOG.info("%s: generation %d wants %s", self.use_case, generation, short(manifest))
@@ -122,13 +137,13 @@ class Slot:
 
     def _launch(self, manifest: str) -> None:
         folder = self.admission.admit(self.use_case, manifest)
-        arguments = server_arguments(settings(), self.use_case, manifest)
-        self.starting = Child(folder, manifest, self.use_case, self.log, arguments)
+        arguments = server_arguments(settings(), self.prefix, manifest)
+        self.starting = Child(folder, manifest, self.prefix, self.log, arguments)
         LOG.info("%s: starting %s, process %d", self.use_case, short(manifest), self.starting.pid)
 
     def _check_starting(self, child: Child) -> None:
         if child.alive() and child.ready():
-            self._take_over(child)
+            self.take_over(child)
         elif not child.alive():
             self.starting = None
             self._failed(f"{short(child.manifest)} did not start: {child.obituary()}")
@@ -138,8 +153,9 @@ class Slot:
             child.stop()
             self._failed(f"{short(child.manifest)} was not ready after {START_SECONDS:.0f} s")
 
-    def _take_over(self, child: Child) -> None:
-        self.routes.set(self.use_case, Upstream(url=child.url, manifest=child.manifest))
+    def take_over(self, child: Child) -> None:
+        """Let a server that is ready answer from now on; the one before it ends when its requests are answered."""
+        self.publish(Upstream(urls=(child.url,), manifest=child.manifest))
         if self.serving:
             self._replaced.append((time.monotonic() + DRAIN_SECONDS, self.serving))
         self.serving, self.starting, self._good = child, None, child.manifest
@@ -158,7 +174,7 @@ class Slot:
                 self._failures = 0
 
     def _lost(self, child: Child, detail: str) -> None:
-        self.routes.set(self.use_case, None)
+        self.publish(None)
         self.serving = None
         child.stop()
         self._failed(detail)

@@ -65,7 +65,7 @@ def smoke(endpoint: str, package: Package, manifest: str, requests: int) -> Repo
     samples = package.samples
     count = max(requests, len(samples))
     with ModelClient(endpoint) as client:
-        rounds = [client.predict(*_body(package, samples[at % len(samples)])) for at in range(count)]
+        rounds = [client.predict(*package.body(samples[at % len(samples)])) for at in range(count)]
     times = 1000 * np.asarray([prediction.seconds for prediction in rounds])
     pairs = zip(samples, rounds, strict=False)
     return Report(
@@ -77,11 +77,6 @@ def smoke(endpoint: str, package: Package, manifest: str, requests: int) -> Repo
         p99_ms=round(float(np.percentile(times, 99)), 3),
         answers=[_answer(sample, prediction, package.config.classes) for sample, prediction in pairs],
     )
-
-
-def _body(package: Package, sample: Sample) -> tuple[bytes, str]:
-    (name, path), *_ = sample.files.items()
-    return package.file(path), sample.types[name]
 
 
 def _answer(sample: Sample, found: Prediction, classes: list[str]) -> Answer:

@@ -67,7 +67,7 @@ class History(Book):
     def add(self, record: Record) -> None:
         """Take in the next record, which is verified."""
         super().add(record)
-        if record.kind in ("promotion", "deployment", "rollback", "kept"):
+        if record.kind in ("promotion", "deployment", "rollout", "rollback", "kept"):
             self.acts.append(record)
 
     def served(self, store: ArtifactStore, at: float, use_case: str = "") -> list[Served]:
@@ -95,7 +95,8 @@ class History(Book):
             for request in self.requests.values()
             if request.manifest == manifest and request.policy in self.policies
         ]
-        found += [(record.created, record) for record in self.acts if record.body.get("manifest") == manifest]
+        about = ((record.body.get("manifest"), record.body.get("from")) for record in self.acts)
+        found += [(act.created, act) for act, named in zip(self.acts, about, strict=True) if manifest in named]
         return (each for _, each in sorted(found, key=lambda item: item[0]))
 
     def manifest(self, prefix: str) -> str:

@@ -22,12 +22,12 @@ def main(path: str, trusted: str = "") -> str:
     keys, anchor = json.load(open(trusted)) if trusted else header["keys"], header["anchor"]  # noqa: SIM115
     try:
         for seq, row in enumerate(rows, 1):
-            record, previous = json.loads(row["record"]), name
+            record, previous, signed = json.loads(row["record"]), name, row["signature"]
             name = "sha256:" + hashlib.sha256(row["record"].encode()).hexdigest()
             if (record["seq"], record["previous"], row["hash"]) != (seq, previous, name):
                 raise ValueError("altered, or not in its place")
-            if row["signature"] or record["kind"] not in ("request", "promotion", "deployment", "rollback", "kept"):
-                verify(keys[record["key_id"]], row["signature"], name, seq)
+            if signed or record["kind"] not in ("request", "promotion", "deployment", "rollout", "rollback", "kept"):
+                verify(keys[record["key_id"]], signed, name, seq)
         if anchor and anchor["hash"] not in [row["hash"] for row in rows[anchor["seq"] - 1 : anchor["seq"]]]:
             raise ValueError(f"the end is missing or another: record {anchor['seq']} was signed")
         verify(keys[anchor["key_id"]], anchor["signature"], f"{anchor['seq']} {anchor['hash']}", 0) if anchor else 0

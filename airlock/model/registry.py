@@ -188,6 +188,12 @@ class Registry:
         return answer
 
 
+def crown(tracking: str, store: ArtifactStore, candidate: str) -> None:
+    """Let the registry name the version of a candidate's manifest champion; nothing is decided by it."""
+    version = load(store, candidate, CandidateManifest).version
+    move_alias(tracking, version.name, version.version, CHAMPION)
+
+
 def move_alias(tracking: str, name: str, version: str, alias: str) -> None:
     """Point an alias of a registered model at a version.
 

@@ -30,6 +30,7 @@ STEPS = (
     "contract_test",
     "deploy",
     "smoke_test",
+    "canary",
     "nothing",
 )
 

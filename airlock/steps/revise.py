@@ -140,6 +140,7 @@ def _trained(
 
     again = train_inputs(context.artifacts, candidate, tensors, network, inputs.experiment)
     trained = train.run(again, _inside(context, "train"))
+    assert trained is not None, "only a worker that is not the first one returns nothing"
     return trained, msgspec.structs.replace(
         revision,
         model=trained.model.digest,

@@ -19,7 +19,7 @@ from airlock.errors import NotApproved, UserError
 from airlock.stores.database import Database, one
 
 Signed = Literal["policy", "decision", "closed", "void"]
-Unsigned = Literal["request", "promotion", "deployment", "rollback", "kept"]
+Unsigned = Literal["request", "promotion", "deployment", "rollout", "rollback", "kept"]
 SIGNED: tuple[str, ...] = get_args(Signed)
 KINDS: tuple[str, ...] = SIGNED + get_args(Unsigned)
 FIELDS = {"seq", "kind", "use_case", "body", "previous", "key_id", "created"}

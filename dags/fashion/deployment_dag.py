@@ -1,9 +1,11 @@
 """Fashion, deployment pipeline: from an approved candidate to a smaller model that answers on an endpoint."""
 
+from typing import Any
+
 from airflow.sdk import DAG
 
 from airlock.dags.fashion import use_case as fashion
-from airlock.operators.deployment import contract_test, deploy, package, smoke_test
+from airlock.operators.deployment import canary, contract_test, deploy, package, smoke_test
 from airlock.operators.gate import gate
 from airlock.operators.model import compress
 from airlock.operators.promotion import claim
@@ -40,5 +42,9 @@ with DAG(
         policy=fashion.GATES["release"],
     )
     tested >> approved
-    deployed = deploy(use_case=fashion.NAME, manifest=approved["manifest"], gate="release")
-    smoke_test(endpoint=deployed["endpoint"], manifest=release)
+    served: dict[str, Any] = {"use_case": fashion.NAME, "manifest": approved["manifest"], "gate": "release"}
+    staged = deploy(task_id="stage", target="staging", **served)
+    tried = smoke_test(endpoint=staged["endpoint"], manifest=release)
+    compared = canary(rollout=fashion.ROLLOUT, **served)
+    tried >> compared
+    deploy(after=compared["generation"], **served)

@@ -102,6 +102,15 @@ COMPRESSION: list[Any] = [
 COMPRESSION_RULE: dict[str, Any] = {"pick": "smallest", "max_points_lost": 0.5, "max_slice_points_lost": 1.0}
 LICENCE = str(FOLDER / "LICENSE")
 LICENCES = {"code": "Apache-2.0", "data": "MIT"}
+# How it takes over from what serves: on real requests, and where nobody asks on the package's samples
+ROLLOUT: dict[str, Any] = {
+    "shares": [0.05, 0.25, 1.0],
+    "requests": 40,
+    "seconds": 1,
+    "patience": 2,
+    "synthetic": True,
+    "max_latency_ratio": 2.0,
+}
 
 # Who decides: adopted with `airlock policy adopt`
 GATES = policies(FOLDER / "gates.json")

@@ -1,9 +1,11 @@
 """News, deployment pipeline: from an approved candidate to a smaller model that answers on an endpoint."""
 
+from typing import Any
+
 from airflow.sdk import DAG
 
 from airlock.dags.news import use_case as news
-from airlock.operators.deployment import contract_test, deploy, package, smoke_test
+from airlock.operators.deployment import canary, contract_test, deploy, package, smoke_test
 from airlock.operators.gate import gate
 from airlock.operators.model import compress
 from airlock.operators.promotion import claim
@@ -18,9 +20,7 @@ with DAG(
     dag.doc_md = __doc__
 
     candidate = claim(use_case=news.NAME, gate="model", queue="news/deployment")["manifest"]
-    compressed = compress(
-        manifest=candidate, methods=news.COMPRESSION, rule=news.COMPRESSION_RULE, slices=news.SLICES
-    )
+    compressed = compress(manifest=candidate, methods=news.COMPRESSION, rule=news.COMPRESSION_RULE, slices=news.SLICES)
     packaged = package(
         use_case=news.NAME,
         manifest=candidate,
@@ -41,5 +41,9 @@ with DAG(
         policy=news.GATES["release"],
     )
     tested >> approved
-    deployed = deploy(use_case=news.NAME, manifest=approved["manifest"], gate="release")
-    smoke_test(endpoint=deployed["endpoint"], manifest=release)
+    served: dict[str, Any] = {"use_case": news.NAME, "manifest": approved["manifest"], "gate": "release"}
+    staged = deploy(task_id="stage", target="staging", **served)
+    tried = smoke_test(endpoint=staged["endpoint"], manifest=release)
+    compared = canary(rollout=news.ROLLOUT, **served)
+    tried >> compared
+    deploy(after=compared["generation"], **served)

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from airlock.merging import merged
 from airlock.operators.execution import Execution
 from airlock.operators.pods import labels
 from airlock.operators.pods.diagnosis import STEP
@@ -85,23 +86,3 @@ def container(execution: Execution, environment: dict[str, str]) -> dict[str, An
         # Data loaders need more than the 64 MiB of the runtime's own /dev/shm.
         "volumeMounts": [{"name": "shm", "mountPath": "/dev/shm"}] if profile.shared_memory else [],
     }
-
-
-def merged(base: Any, part: Any) -> Any:
-    """Merge a partial document into another: mappings deeply, lists of named things by name, the rest replaced."""
-    if isinstance(base, dict) and isinstance(part, dict):
-        return base | {name: merged(base[name], value) if name in base else value for name, value in part.items()}
-    if isinstance(base, list) and isinstance(part, list):
-        return _merged_lists(base, part)
-    return part
-
-
-def _merged_lists(base: list[Any], part: list[Any]) -> list[Any]:
-    items = [*base, *part]
-    for identity in ("mountPath", "name"):  # one volume may be mounted twice
-        if all(isinstance(item, dict) and identity in item for item in items):
-            known = {item[identity]: item for item in base}
-            for item in part:
-                known[item[identity]] = merged(known.get(item[identity], {}), item)
-            return list(known.values())
-    return items

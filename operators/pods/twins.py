@@ -96,5 +96,9 @@ class DeployPodOperator(PodPlace, deployment.DeployStep):
     """:class:`~airlock.operators.deployment.DeployStep` in a pod."""
 
 
+class CanaryPodOperator(PodPlace, deployment.CanaryStep):
+    """:class:`~airlock.operators.deployment.CanaryStep` in a pod."""
+
+
 class SmokeTestPodOperator(PodPlace, deployment.SmokeTestStep):
     """:class:`~airlock.operators.deployment.SmokeTestStep` in a pod."""

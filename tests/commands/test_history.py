@@ -73,6 +73,25 @@ class TestWhatWasDeployed:
 
 
 class TestTheStoryOfAManifest:
+    def test_a_canary_and_why_it_went_back(self, governed: Governed, airlock: Any) -> None:
+        champion, canary = governed.manifest(), governed.manifest()
+        ledger = Ledger(governed.database)
+        at = {"use_case": "digits", "target": "local"}
+        ledger.append("rollout", at | {"event": "staged", "manifest": canary.digest})
+        ledger.append("rollout", at | {"event": "share", "share": 0.05, "manifest": canary.digest})
+        one = {"requests": 50, "errors": 25, "p50_ms": 4.5, "p99_ms": 9.0}
+        told = {"manifest": champion.digest, "from": canary.digest, "by": "airlock", "reason": "50.0% errors"}
+        ledger.append("rollback", at | told | {"figures": {"share": 0.05, "canary": one}})
+        governed.approve(champion)
+        for digest in (champion.digest, canary.digest):
+            said = airlock("history", "show", digest).output
+            change = (
+                f"rollback at local from {short(canary.digest)} to {short(champion.digest)} by airlock: 50.0% errors"
+            )
+            assert f"{change} (canary 50 requests, 25 errors, p50 4.5 ms, p99 9.0 ms)" in said
+        assert "staged at local in ledger record" in said
+        assert "canary at local, 5% of the requests in ledger record" in said
+
     def test_requests_answers_promotions_and_deployments(self, governed: Governed, airlock: Any) -> None:
         manifest = governed.manifest()
         governed.reject(manifest)

@@ -13,7 +13,6 @@ import msgspec
 import numpy as np
 import pytest
 from PIL import Image
-from serving_machine import Machine
 
 from airlock.deployment.building import Given, Parts, build_package, code_of
 from airlock.deployment.child import Child
@@ -30,6 +29,7 @@ from airlock.references import Artifact
 from airlock.settings import Settings
 from airlock.stores.artifacts import ArtifactStore, open_artifacts
 from airlock.stores.database import Database
+from tests.deployment.serving_machine import Machine
 
 CLASSES = ["left", "right", "top"]
 TRANSFORM = b'''

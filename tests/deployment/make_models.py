@@ -10,17 +10,18 @@ import numpy as np
 import tensorflow as tf
 
 
-def weights(sharpness: float) -> np.ndarray:
-    """Return (64, 3): left, right, top half."""
+def weights(sharpness: float, seen: int) -> np.ndarray:
+    """Return (64, 3): left, right, top half, of which the model sees the first so many."""
     halves = np.zeros((3, 8, 8), np.float32)
     halves[0, :, :4] = halves[1, :, 4:] = halves[2, :4] = sharpness
+    halves[seen:] = 0
     return halves.reshape(3, 64).T
 
 
-def convert(sharpness: float, brittle: bool = False) -> bytes:
+def convert(sharpness: float, seen: int = 3, brittle: bool = False) -> bytes:
     """Return the model: uint8 [n, 8, 8, 1] in, float32 [n, 3] out; a brittle one divides a dark picture by zero."""
     module = tf.Module()
-    module.weights = tf.Variable(weights(sharpness))
+    module.weights = tf.Variable(weights(sharpness, seen))
 
     @tf.function(input_signature=[tf.TensorSpec([None, 8, 8, 1], tf.uint8, name="image")])
     def probabilities(image):
@@ -35,6 +36,6 @@ def convert(sharpness: float, brittle: bool = False) -> bytes:
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    for name, sharpness in {"soft": 0.1, "sharp": 0.3}.items():
-        (folder / f"{name}.tflite").write_bytes(convert(sharpness))
+    for name, made in {"soft": (0.1,), "sharp": (0.3,), "stuck": (0.3, 1)}.items():
+        (folder / f"{name}.tflite").write_bytes(convert(*made))
     (folder / "brittle.tflite").write_bytes(convert(10.0, brittle=True))

@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from serving_machine import Machine
 from test_deployment_steps import CLASSES, parts, site, step, tracking
 
 from airlock.labeling.tasks import decode_chosen
 from airlock.stores.artifacts import ArtifactStore
+from tests.deployment.serving_machine import Machine
 
 __all__ = ["parts", "site", "step", "tracking"]
 pytestmark = pytest.mark.integration

@@ -11,7 +11,6 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
-from serving_machine import Machine
 
 from airlock.deployment.package import Package, read_package
 from airlock.deployment.served import ServedModel
@@ -27,6 +26,7 @@ from airlock.steps.runner import run_spec
 from airlock.stores.artifacts import ArtifactStore
 from airlock.stores.datasets import open_datasets
 from airlock.stores.ledger import Ledger
+from tests.deployment.serving_machine import Machine
 
 pytestmark = pytest.mark.integration
 CLASSES = ["left", "right", "top"]
@@ -258,6 +258,43 @@ class TestDeployAndSmokeTest:
         assert smoke.outputs["prediction"] == "left"
         print(f"deploy {deployed.ended - deployed.started:.1f} s, again {again.ended - again.started:.2f} s; "
               f"p50 {smoke.outputs['p50_ms']} ms, p99 {smoke.outputs['p99_ms']} ms through the gateway")  # fmt: skip
+
+    def test_the_next_release_goes_through_staging_and_a_canary_of_samples(
+        self,
+        site: Machine,
+        step: Callable[..., Result],
+        packaged: dict[str, Any],
+        release_of: Callable[[Package], Artifact],
+        make_package: Callable[..., Package],
+    ) -> None:
+        first, second = release_of(make_package("sharp")), _release(packaged)
+        decision = site.approve(first)
+        site.approve(second)
+        site.start()
+        site.deployments.want("shapes", "local", first.digest, decision)
+        site.wait_served(first)
+        site.wait_state("ready")
+        given = {"use_case": "shapes", "manifest": second, "gate": "release"}
+        staged = step("deploy", target="staging", **given)
+        assert staged.failure is None
+        assert staged.outputs["endpoint"] == f"{site.settings.serving}/shapes@staging"
+        assert step("smoke_test", endpoint=staged.outputs["endpoint"], manifest=second, requests=3).failure is None
+        assert site.serves() == first.digest
+
+        plan = {"shares": [0.5, 1.0], "requests": 10, "seconds": 0, "patience": 0, "synthetic": True}
+        compared = step("canary", rollout=plan, **given)
+        assert compared.failure is None
+        assert 0.3 < compared.outputs["share"] < 1
+        deployed = step("deploy", after=compared.outputs["generation"], **given)
+        assert deployed.failure is None
+        assert site.serves() == second.digest
+        told = [(record.kind, record.body.get("event")) for record in Ledger(site.database).records()]
+        assert told[-4:] == [("rollout", "staged"), ("rollout", "share"), ("rollout", "share"), ("deployment", None)]
+        site.wait(lambda: len(site.servers()) == 1, seconds=15, what="staging and the champion before are gone")
+        assert step("canary", rollout=plan, **given).outputs["share"] == 0.0, "It serves already."
+
+        again = step("deploy", after=compared.outputs["generation"], **given)
+        assert again.outputs["changed"] is False, "A cleared task finds its work done."
 
     def test_smoke_test_fails_when_another_release_serves(
         self,

@@ -15,7 +15,6 @@ import httpx
 import msgspec
 import psutil
 import pytest
-from serving_machine import POLICY, Machine
 
 from airlock.deployment.client import ModelClient
 from airlock.deployment.package import Package
@@ -30,6 +29,7 @@ from airlock.references import Artifact
 from airlock.settings import Settings
 from airlock.stores.artifacts import ArtifactStore
 from airlock.stores.database import Database
+from tests.deployment.serving_machine import POLICY, Machine
 
 pytestmark = pytest.mark.integration
 

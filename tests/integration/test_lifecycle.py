@@ -128,7 +128,7 @@ class TestSecondTime:
     def test_every_unchanged_step_is_reused(self, again: Journey) -> None:
         ran = {step.task for step in again.steps if not step.cached}
         gates = {"data_gate", "experiment_gate", "model_gate", "release_gate"}
-        assert ran == gates | {"claim", "challenge", "promote", "deploy", "smoke_test"}
+        assert ran == gates | {"claim", "challenge", "promote", "stage", "smoke_test", "canary", "deploy"}
 
     def test_the_same_bytes_make_the_same_manifest(self, stack: Stack, again: Journey) -> None:
         deployments = [record["manifest"] for record in records(stack, "deployment")]

@@ -81,7 +81,7 @@ def _simple(package: Package) -> "tuple[AnyInput, Probabilities]":
     answer = config.probabilities
     if config.engine != "litert" or len(config.inputs) != 1 or answer is None or len(config.outputs) != 1:
         raise UserError(
-            f"{config.name} runs on {config.engine}, with {len(config.inputs)} inputs and {len(config.outputs)} outputs.",
+            f"{config.name} runs on {config.engine} with {len(config.inputs)} inputs, {len(config.outputs)} outputs.",
             hint="The bundles run LiteRT files with one input and probabilities; serve it with the image instead.",
         )
     return config.inputs[0], answer

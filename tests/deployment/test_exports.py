@@ -123,7 +123,7 @@ class TestACppProject:
         for sample in package.samples:
             answered = self.run(project, "model.tflite", f"tensors/{Path(sample.file).stem}.npy").stdout.split()
             assert answered[0] == sample.label
-            assert np.abs(np.float32(answered[1:]) - sample.probabilities).max() <= 0.005
+            assert np.abs(np.float32(answered[1:]) - np.float32(sample.outputs["probabilities"])).max() <= 0.005
 
     @pytest.mark.parametrize(
         ("array", "message"),

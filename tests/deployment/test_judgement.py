@@ -19,8 +19,8 @@ def drawn(random: Random, number: int, errors: float = 0.01, median: float = 0.0
     for _ in range(number):
         failed = random.random() < errors
         metrics.observe("/predict", 500 if failed else 200, random.lognormvariate(0, 0.5) * median)
-        metrics.answered([] if failed else ["a" if random.random() < first else "b"])
-    return parse(metrics.text(True))
+        metrics.answered([] if failed else ["a" if random.random() < first else "b"], 0 if failed else 1)
+    return parse(metrics.text(True, {}))
 
 
 def found(canary: Figures, champion: Figures, look: int = 4) -> str:
@@ -73,11 +73,11 @@ class TestFigures:
             ("/predict", 200, 0.003), ("/v2/models/{name}/infer", 422, 0.02), ("/v2/health/ready", 503, 3.0),
         ):  # fmt: skip
             metrics.observe(route, status, seconds)
-        metrics.answered(['a "quoted" label', "b"])
-        read = parse(metrics.text(True))
+        metrics.answered(['a "quoted" label', "b"], 2)
+        read = parse(metrics.text(True, {}))
         assert (read.requests, read.errors, sum(read.answers.values())) == (2, 1, 2)
         assert (read.slower(0.005), read.slower(0.025), read.slower(inf)) == (1, 0, 0)
-        assert parse(metrics.text(True) * 2).requests == 4, "Of several servers: added up."
+        assert parse(metrics.text(True, {}) * 2).requests == 4, "Of several servers: added up."
 
     def test_of_a_server_that_started_again_count_from_nothing(self) -> None:
         before, after = drawn(Random(1), 40), drawn(Random(2), 10)

@@ -27,6 +27,7 @@ from airlock.governance.book import Book
 from airlock.references import Artifact
 from airlock.stores.ledger import Ledger, Record
 from tests.commands.conftest import airlock
+from tests.deployment.conftest import TRANSFORM
 from tests.deployment.serving_machine import Machine
 
 __all__ = ["airlock"]
@@ -115,12 +116,10 @@ def spoilt(make_package: Callable[..., Package]) -> Callable[[str], Package]:
     """Give ``spoilt(statement)``: a package whose preprocessing executes it for what people send."""
 
     def make(statement: str) -> Package:
-        package = make_package("sharp")
-        code = package.file("preprocessing.py").decode()
         head = "    return np.asarray"
-        assert head in code
-        changed = code.replace(head, ON_PEOPLE.format(statement) + head)
-        return Package(package.files | {"preprocessing.py": changed.encode()})
+        assert head in TRANSFORM.decode()
+        changed = TRANSFORM.decode().replace(head, ON_PEOPLE.format(statement) + head)
+        return make_package("sharp", transform=changed.encode())
 
     return make
 

@@ -115,7 +115,8 @@ def _loss(classes: int, how: Retrained) -> Callable[[Any, Any], Any]:
     ops = load_keras().ops
 
     def loss(wanted: Any, given: Any) -> Any:
-        log = ops.log(ops.clip(given, LEAST, 1.0))
+        # Clipping makes a number of what is none, and a training that diverged would look like a bad one.
+        log = ops.where(ops.isnan(given), given, ops.log(ops.clip(given, LEAST, 1.0)))
         labels, answers = wanted[:, :classes], wanted[:, classes:]
         hard = -ops.sum(labels * log, axis=-1)
         softened = ops.log_softmax(log / how.temperature, axis=-1)

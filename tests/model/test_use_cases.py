@@ -24,9 +24,10 @@ def constants(use_case: str) -> dict[str, Any]:
     """Return what a use case's ``use_case.py`` assigns as plain literals, without importing Airflow."""
     found: dict[str, Any] = {}
     for node in ast.parse((USE_CASES / use_case / "use_case.py").read_text()).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) and node.value:
             try:
-                found[node.targets[0].id] = ast.literal_eval(node.value)
+                found[target.id] = ast.literal_eval(node.value)
             except ValueError:
                 continue
     return found
@@ -85,8 +86,8 @@ class Chain:
         )  # fmt: skip
         return {"accuracy": accuracy, **trained, **registered}
 
-    def comparison(self, manifest: Outputs, method: str) -> dict[str, Any]:
-        compressed = self.step("compress", manifest=manifest, methods=[method], rule={"max_points_lost": 1.0})
+    def comparison(self, manifest: Outputs, methods: list[Any]) -> dict[str, Any]:
+        compressed = self.step("compress", manifest=manifest, methods=methods, rule={"max_points_lost": 1.0})
         read: dict[str, Any] = json.loads(self.artifacts.read(compressed["comparison"]["digest"]))
         return read
 

@@ -161,7 +161,8 @@ class TestRevision:
     """Refactored source in a real Airflow as far as its gate; what an approval does then is tested with real stores."""
 
     def test_it_is_compared_and_waits_for_another_engineer(self, stack: Stack, digits: Journey) -> None:
-        candidate = next(r["manifest"] for r in records(stack, "promotion") if r["queue"] == "digits/deployment")
+        # The last one: the first was rejected when it came again.
+        *_, candidate = (r["manifest"] for r in records(stack, "promotion") if r["queue"] == "digits/deployment")
         engineer = stack.person("software_engineer")
         conf = {"manifest": candidate, "transform_code": "transform_revised.py", "network_code": ""}
         run = engineer.trigger("digits_revision", conf)

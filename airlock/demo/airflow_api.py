@@ -1,10 +1,15 @@
 """The part of Airflow's public REST API that the demo uses, as one signed-in user."""
 
+import time
 from typing import Any
 
 import httpx
 
 from airlock.errors import InfrastructureError, NotApproved, UserError
+
+NOT_FOUND = 404
+READING = 60.0
+"""Seconds in which the DAG processor has read every DAG file once."""
 
 
 class AirflowApi:
@@ -27,7 +32,10 @@ class AirflowApi:
         )
 
     def trigger(self, dag: str, conf: dict[str, Any] | None = None) -> str:
-        """Start a run and return its id."""
+        """Start a run and return its id; a DAG that Airflow has not read yet, just after its start, is waited for."""
+        deadline = time.monotonic() + READING
+        while self.client.get(f"/dags/{dag}").status_code == NOT_FOUND and time.monotonic() < deadline:
+            time.sleep(0.5)
         body = {"logical_date": None, "conf": conf or {}}
         return str(self._json("POST", f"/dags/{dag}/dagRuns", json=body)["dag_run_id"])
 

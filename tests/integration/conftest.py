@@ -3,6 +3,7 @@
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,14 @@ class Stack:
             self.sessions[role] = AirflowApi(self.settings.airflow, user.username, user.password)
         return self.sessions[role]
 
+    def wait_for_dags(self, *dags: str) -> None:
+        """Wait until Airflow has read these DAGs: on a quick machine it answers before."""
+        end = time.monotonic() + 120
+        client = self.person("Admin").client
+        while missing := [dag for dag in dags if client.get(f"/dags/{dag}").status_code == 404]:
+            assert time.monotonic() < end, f"Airflow has not read {missing}"
+            time.sleep(0.5)
+
     @property
     def roles(self) -> list[str]:
         return sorted(self.users)
@@ -66,6 +75,8 @@ def stack() -> Iterator[Stack]:
         home = Path(folder)
         up(home, port_base=free_ports(), console=console, dags=DAGS)
         try:
-            yield Stack(home)
+            started = Stack(home)
+            started.wait_for_dags("digits_data", "digits_model", "digits_deployment")
+            yield started
         finally:
             down(home, console=console)

@@ -36,7 +36,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     :param label_studio_token: access token for it, personal or legacy.
     :param label_studio_secret: what its webhooks must carry; empty for no webhooks.
     :param profiles: JSON file with the compute profiles; empty for the built-in ones.
+    :param compute: which tasks run with which compute profile, ``DAG.TASK=PROFILE`` separated by spaces; ``*`` stands
+        for anything, the first one that fits counts, and what a DAG names itself stays.
     :param targets: JSON file with the clusters that serve; empty for this machine only.
+    :param target: where DAGs serve that name no target, ``local`` or one of ``targets``.
     """
 
     home: str
@@ -56,7 +59,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     label_studio_token: str = ""
     label_studio_secret: str = ""
     profiles: str = ""
+    compute: str = ""
     targets: str = ""
+    target: str = "local"
 
     def environment(self) -> dict[str, str]:
         """Return the ``AIRLOCK_…`` variables that hand these settings to a child process."""

@@ -7,6 +7,7 @@ from airlock.operators.compute import by_compute
 from airlock.operators.links import ENDPOINT, MANIFEST, REPORT
 from airlock.operators.processes import SubprocessPlace
 from airlock.operators.step import StepOperator
+from airlock.settings import settings
 
 
 class PackageStep(StepOperator):
@@ -99,7 +100,8 @@ class DeployStep(StepOperator):
 
     :param manifest: the release manifest.
     :param gate: name of the gate whose approval is required.
-    :param target: where it is served: ``local``, ``staging``, or one of the reconciler's configuration.
+    :param target: where it is served: ``local``, ``staging``, or one of the reconciler's configuration; empty for what
+        the setting ``target`` says.
     :param after: the generation a canary left; whatever was deployed since is not replaced.
     :param timeout: seconds until the endpoint must answer.
     """
@@ -114,7 +116,7 @@ class DeployStep(StepOperator):
         use_case: str,
         manifest: Any,
         gate: str,
-        target: str = "local",
+        target: str = "",
         after: Any = None,
         timeout: float = 120.0,
         **kwargs: Any,
@@ -123,7 +125,7 @@ class DeployStep(StepOperator):
         self.use_case = use_case
         self.manifest = manifest
         self.gate = gate
-        self.target = target
+        self.target = target or settings().target
         self.after = after
         self.timeout = timeout
 
@@ -136,7 +138,7 @@ class CanaryStep(StepOperator):
     :param manifest: the release manifest.
     :param gate: name of the gate whose approval is required.
     :param rollout: shares, and how much worse is too much; docs/rollout.md has the fields.
-    :param target: where it is served.
+    :param target: where it is served; empty for what the setting ``target`` says.
     """
 
     step = "canary"
@@ -150,7 +152,7 @@ class CanaryStep(StepOperator):
         manifest: Any,
         gate: str,
         rollout: dict[str, Any] | None = None,
-        target: str = "local",
+        target: str = "",
         **kwargs: Any,
     ) -> None:
         super().__init__(**({"cache": False} | kwargs))
@@ -158,7 +160,7 @@ class CanaryStep(StepOperator):
         self.manifest = manifest
         self.gate = gate
         self.rollout = rollout or {}
-        self.target = target
+        self.target = target or settings().target
 
 
 class SmokeTestStep(StepOperator):

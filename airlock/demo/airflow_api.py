@@ -31,11 +31,23 @@ class AirflowApi:
             base_url=f"{base}/api/v2", headers={"Authorization": f"Bearer {token}"}, timeout=60, follow_redirects=True
         )
 
-    def trigger(self, dag: str, conf: dict[str, Any] | None = None) -> str:
-        """Start a run and return its id; a DAG that Airflow has not read yet, just after its start, is waited for."""
+    def wait_for(self, dag: str) -> None:
+        """Wait until Airflow has read a DAG: just after its start it answers before.
+
+        :raises UserError: it has not, a minute later.
+        """
         deadline = time.monotonic() + READING
-        while self.client.get(f"/dags/{dag}").status_code == NOT_FOUND and time.monotonic() < deadline:
+        while self.client.get(f"/dags/{dag}").status_code == NOT_FOUND:
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"Airflow has no DAG {dag!r}, {READING:g} s after it was asked.",
+                    hint="Read the import errors on Airflow's page of DAGs.",
+                )
             time.sleep(0.5)
+
+    def trigger(self, dag: str, conf: dict[str, Any] | None = None) -> str:
+        """Start a run and return its id."""
+        self.wait_for(dag)
         body = {"logical_date": None, "conf": conf or {}}
         return str(self._json("POST", f"/dags/{dag}/dagRuns", json=body)["dag_run_id"])
 

@@ -80,11 +80,12 @@ def _sections(layout: Layout, ports: Ports, secrets: Secrets, database: str, dag
         # A supervisor that looks a moment too early sleeps this long before it sees that its task has ended: at the
         # default of 5 s all workers sleep after a few quick tasks, and gates are answered before they are parked.
         "workers": {"min_heartbeat_interval": "1"},
-        # What a killed scheduler was running starts again a minute after the next `airlock up`, not after five.
+        # What a killed worker or scheduler was running starts again a minute later, not after five.
         "scheduler": {
             "scheduler_idle_sleep_time": "0.1",
             "use_job_schedule": "True",
             "orphaned_tasks_check_interval": "30",
+            "task_instance_heartbeat_timeout": "60",
         },
         "logging": {
             "base_log_folder": str(layout.airflow / "logs"),

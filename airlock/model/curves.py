@@ -5,12 +5,18 @@ A tracking server that is away for a while costs a training nothing; one that is
 
 import queue
 import threading
+import time
 from collections.abc import Sequence
 
 from airlock.errors import AirlockError, InfrastructureError
-from airlock.model.tracking import TrackedRun
+from airlock.model.tracking import Point, TrackedRun
 
 PAUSE = 2.0
+"""Seconds until a server that was away is asked again."""
+REST = 1.0
+"""Seconds between two requests: short epochs go together, so that sending takes nothing from the training."""
+MOST = 100
+"""Epochs of one request: MLflow takes 1,000 metrics."""
 METRIC = "loss"
 """Logged at every epoch: by it one knows which epochs the run has."""
 
@@ -23,8 +29,8 @@ class Curves:
 
     def __init__(self, run: TrackedRun) -> None:
         self.run = run
-        self._known = run.steps(METRIC)
-        self._waiting: queue.SimpleQueue[tuple[int, dict[str, float]] | None] = queue.SimpleQueue()
+        self._known = set() if run.fresh else run.steps(METRIC)
+        self._waiting: queue.SimpleQueue[Point | None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._error: AirlockError | None = None
         self._sender = threading.Thread(target=self._send, name="curves", daemon=True)
@@ -43,7 +49,7 @@ class Curves:
         """Take an epoch's metrics; one that the run has is left out."""
         if epoch not in self._known:
             self._known.add(epoch)
-            self._waiting.put((epoch, metrics))
+            self._waiting.put(Point(epoch, metrics, time.time()))
 
     def close(self, history: Sequence[dict[str, float]] = ()) -> None:
         """Return when everything is sent.
@@ -64,15 +70,26 @@ class Curves:
         self._sender.join()
 
     def _send(self) -> None:
-        while (taken := self._waiting.get()) is not None:
-            epoch, metrics = taken
-            while not self._sent(epoch, metrics):
+        last = False
+        while not last:
+            points, last = self._taken()
+            while points and not self._sent(points):
                 if self._closing.wait(PAUSE):
                     return
+            self._closing.wait(REST)
 
-    def _sent(self, epoch: int, metrics: dict[str, float]) -> bool:
+    def _taken(self) -> tuple[list[Point], bool]:
+        """Wait for an epoch and take all that are there; say whether no more will come."""
+        points: list[Point] = []
+        while (point := self._waiting.get()) is not None:
+            points.append(point)
+            if len(points) == MOST or self._waiting.empty():
+                return points, False
+        return points, True
+
+    def _sent(self, points: list[Point]) -> bool:
         try:
-            self.run.metrics(metrics, step=epoch)
+            self.run.curve(points)
         except InfrastructureError as error:
             self._error = error
             return False

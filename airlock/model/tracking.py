@@ -5,10 +5,11 @@ truth: FINISHED, FAILED, or KILLED when nobody went on with it.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from airlock.errors import AirlockError, InfrastructureError, IntegrityError, UserError
 from airlock.model.names import CHAIN, parameter_name
@@ -22,6 +23,20 @@ CLIENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+
+
+PARENT = "mlflow.parentRunId"
+
+
+class Point(NamedTuple):
+    """The metrics of one epoch.
+
+    :param time: when it ended, in seconds since the epoch of clocks.
+    """
+
+    epoch: int
+    metrics: dict[str, float]
+    time: float
 
 
 class Tracking:
@@ -50,9 +65,20 @@ class Tracking:
             where = f"tags.`{CHAIN}` = '{chain}' and attributes.status != 'FINISHED'"
             found = self.client.search_runs([number], where, max_results=1)
             all_tags = {**tags, CHAIN: chain}
-            run = found[0] if found else self.client.create_run(number, run_name=name, tags=all_tags)
-            self.client.update_run(run.info.run_id, status="RUNNING")
-            return TrackedRun(self, TrackingRun(run_id=run.info.run_id, experiment=experiment), number)
+            if not found:
+                return self.create(experiment, number, name, all_tags)
+            self.client.update_run(found[0].info.run_id, status="RUNNING")
+            return TrackedRun(self, TrackingRun(run_id=found[0].info.run_id, experiment=experiment), number)
+
+    def create(self, experiment: str, experiment_id: str, name: str, tags: Mapping[str, str]) -> "TrackedRun":
+        """Start a run that nobody has begun before.
+
+        :param experiment_id: MLflow's number of the experiment.
+        """
+        with self.errors():
+            run = self.client.create_run(experiment_id, run_name=name, tags=dict(tags))
+        reference = TrackingRun(run_id=run.info.run_id, experiment=experiment)
+        return TrackedRun(self, reference, experiment_id, fresh=True)
 
     def open(self, reference: TrackingRun) -> "TrackedRun":
         """Return a run that exists.
@@ -111,13 +137,20 @@ class TrackedRun:
     """One run.
 
     :param experiment_id: MLflow's number of its experiment.
+    :param fresh: made just now: nothing has been logged.
     """
 
-    def __init__(self, tracking: Tracking, reference: TrackingRun, experiment_id: str) -> None:
+    def __init__(self, tracking: Tracking, reference: TrackingRun, experiment_id: str, *, fresh: bool = False) -> None:
         self.tracking = tracking
         self.reference = reference
+        self.fresh = fresh
         self._id = reference.run_id
         self._experiment_id = experiment_id
+
+    def child(self, name: str, tags: Mapping[str, str]) -> "TrackedRun":
+        """Start a run under this one."""
+        tags = {PARENT: self._id, **tags}
+        return self.tracking.create(self.reference.experiment, self._experiment_id, name, tags)
 
     @property
     def url(self) -> str:
@@ -132,15 +165,20 @@ class TrackedRun:
             params = [Param(parameter_name(name), str(value)) for name, value in values.items()]
             self.tracking.client.log_batch(self._id, params=params)
 
-    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Log metrics of an epoch."""
-        import time
+    def metrics(self, values: Mapping[str, float]) -> None:
+        """Log metrics that have no epoch."""
+        self.curve([Point(0, dict(values), time.time())])
 
+    def curve(self, points: Sequence[Point]) -> None:
+        """Log the metrics of some epochs at once."""
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
+        metrics = [
+            Metric(name, float(value), int(point.time * 1000), point.epoch)
+            for point in points
+            for name, value in point.metrics.items()
+        ]
         with self.tracking.errors():
-            metrics = [Metric(name, float(value), now, step) for name, value in values.items()]
             self.tracking.client.log_batch(self._id, metrics=metrics)
 
     def tags(self, values: Mapping[str, str]) -> None:

@@ -127,25 +127,32 @@ search_trials = by_compute(SearchTrialsOperator)
 conclude_search = by_compute(ConcludeSearchOperator)
 
 
-def search(*, group_id: str = "search", compute: str = "local", cache: bool = True, **arguments: Any) -> Any:
+def search(*, group_id: str = "search", compute: str = "", cache: bool = True, **arguments: Any) -> Any:
     """Make a group of tasks that search: as many workers as ``space`` says, and their conclusion, which is returned.
 
     The conclusion runs when all workers have ended, however they ended: nothing of a search is left running.
 
     :param group_id: name of the group.
-    :param compute: compute profile of the workers; the conclusion needs no accelerator.
+    :param compute: compute profile of the workers, whose conclusion needs no accelerator; empty for what the setting
+        ``compute`` gives each of the tasks.
     :param arguments: see :class:`SearchStep`.
     """
     asked = checked(arguments["space"], arguments["parameters"], arguments["tensors"])
-    beside = "cpu" if profile(compute).place == "pod" else "local"
+    arguments["cache"] = cache
+    of_worker, of_end = _places(compute)
     with TaskGroup(group_id):
-        found: Any = conclude_search(
-            task_id="conclude", trigger_rule="all_done_min_one_success", compute=beside, cache=cache, **arguments
-        )
+        found: Any = conclude_search(task_id="conclude", trigger_rule="all_done_min_one_success", **of_end, **arguments)
         for number in range(1, asked.workers + 1):
-            worker: Any = search_trials(task_id=f"worker_{number}", compute=compute, cache=cache, **arguments)
+            worker: Any = search_trials(task_id=f"worker_{number}", **of_worker, **arguments)
             worker >> found
     return found
+
+
+def _places(compute: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Where the workers and the conclusion run, as arguments; none when the setting decides."""
+    if not compute:
+        return {}, {}
+    return {"compute": compute}, {"compute": "cpu" if profile(compute).place == "pod" else "local"}
 
 
 def checked(space: Any, parameters: Any, tensors: Any) -> Search:

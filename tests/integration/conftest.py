@@ -3,7 +3,6 @@
 import os
 import socket
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,12 +53,9 @@ class Stack:
         return self.sessions[role]
 
     def wait_for_dags(self, *dags: str) -> None:
-        """Wait until Airflow has read these DAGs: on a quick machine it answers before."""
-        end = time.monotonic() + 120
-        client = self.person("Admin").client
-        while missing := [dag for dag in dags if client.get(f"/dags/{dag}").status_code == 404]:
-            assert time.monotonic() < end, f"Airflow has not read {missing}"
-            time.sleep(0.5)
+        """Wait until Airflow has read these DAGs."""
+        for dag in dags:
+            self.person("Admin").wait_for(dag)
 
     @property
     def roles(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""The cluster, and a profile whose pods see the machine's own file system in place of an image."""
+"""The cluster, tasks that run on it, and workers that can be killed."""
 
 import itertools
 import json
@@ -18,12 +18,13 @@ from airlock import settings as settings_module
 from tests.governed import home
 from tests.kubernetes.cluster import TestCluster, script, state_folder
 from tests.kubernetes.probe import ProbePodOperator, install
+from tests.kubernetes.profile import NAMESPACE, host_profile
+from tests.kubernetes.site import cluster_stack, host_image
 from tests.model.conftest import artifacts, digits, few_digits, mlflow_server, training
 from tests.operators.conftest import context
 
-__all__ = ["artifacts", "digits", "few_digits", "home", "mlflow_server", "training"]
+__all__ = ["artifacts", "cluster_stack", "digits", "few_digits", "home", "host_image", "mlflow_server", "training"]
 
-NAMESPACE = "airlock-test"
 NUMBERS = itertools.count(1)
 Run = Callable[..., "Future[Any]"]
 
@@ -62,39 +63,6 @@ def _wait_for_service_account(cluster: TestCluster) -> None:
 @pytest.fixture(scope="session")
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return install(tmp_path_factory.mktemp("plugins"))
-
-
-def host_profile(folders: list[Path], plugins: Path, pull: str = "Never", **more: Any) -> dict[str, Any]:
-    """Return a profile whose pods run this machine's Python, as root because the test's files are root's.
-
-    :param folders: what the step needs beside the interpreter and the project.
-    """
-    # As it is named and where it leads: a virtual environment names its interpreter either way.
-    needed = [Path(sys.prefix), Path(sys.base_prefix), Path(airlock.__file__).parents[1], *folders]
-    needed = sorted({each for path in needed for each in (path, path.resolve())})
-    outer = [path for path in needed if not any(other in path.parents for other in needed)]
-    mounts = {f"host-{number}": str(path) for number, path in enumerate(outer)} | {"usr": "/usr", "etc": "/etc"}
-    container = {
-        "name": "step",
-        "imagePullPolicy": pull,
-        "volumeMounts": [{"name": name, "mountPath": path} for name, path in mounts.items()],
-    }
-    profile: dict[str, Any] = {
-        "place": "pod",
-        "image": "localhost/host:1",
-        "namespace": NAMESPACE,
-        "resources": {"memory": "1500Mi"},
-        "environment": {"PATH": f"{sys.prefix}/bin:/usr/bin:/bin", "PYTHONPATH": str(plugins), "HOME": "/tmp"},
-        "grace": 5,
-        "restart_delay": 0.1,
-        "pod": {
-            "hostNetwork": True,
-            "securityContext": {"runAsNonRoot": False, "runAsUser": 0},
-            "containers": [container],
-            "volumes": [{"name": name, "hostPath": {"path": path}} for name, path in mounts.items()],
-        },
-    }
-    return profile | more
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A release on a real cluster: served by pods that name it, promoted and rolled back as a canary."""
 
 import json
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,32 +25,20 @@ from airlock.settings import Settings
 from airlock.stores.database import Database
 from airlock.stores.ledger import Ledger
 from tests.deployment.conftest import Machine, artifacts, make_package, models, png, release_of, wait
-from tests.kubernetes.cluster import TestCluster, state_folder
-from tests.kubernetes.conftest import host_profile
+from tests.kubernetes.cluster import TestCluster
+from tests.kubernetes.profile import host_profile
+from tests.kubernetes.site import serving_target
 
 __all__ = ["artifacts", "make_package", "models", "png", "release_of", "wait"]
 
 pytestmark = pytest.mark.kubernetes
 PLAN = Plan(shares=[0.5], requests=20, seconds=0.5, patience=30)
-CTR = "ctr"
-
-
-@pytest.fixture(scope="module")
-def image(cluster: TestCluster) -> str:
-    """Give the host image under a tag that is its digest."""
-    socket = state_folder() / "run" / "containerd.sock"
-    ctr = [CTR, "-a", str(socket), "-n", "k8s.io", "images"]
-    listed = subprocess.run([*ctr, "ls", "name==localhost/host:1"], capture_output=True, text=True, check=True).stdout
-    digest = next(word for word in listed.split() if word.startswith("sha256:"))
-    name = f"localhost/host:{digest.replace(':', '-')[:31]}"
-    subprocess.run([*ctr, "tag", "--force", "localhost/host:1", name], capture_output=True, check=True)
-    return name
 
 
 @pytest.fixture
 def site(
     cluster: TestCluster,
-    image: str,
+    host_image: str,
     store_settings: Settings,
     database: Database,
     guard_database: Database,
@@ -62,24 +49,7 @@ def site(
 ) -> Iterator[Machine]:
     """Give a machine whose reconciler serves on the cluster: pods of a user without rights, which see its files."""
     home = Path(store_settings.home)
-    profile = host_profile([home], plugins)
-    pod = profile["pod"]
-    (mounts,) = [container["volumeMounts"] for container in pod["containers"]]
-    target = {
-        "image": image,
-        "namespace": cluster.namespace,
-        "kubeconfig": str(cluster.kubeconfig),
-        "port": 0,
-        "requests": {"cpu": "50m", "memory": "128Mi"},
-        "limits": {"cpu": "2", "memory": "700Mi"},
-        "environment": {key: value for key, value in profile["environment"].items() if key != "HOME"},
-        "pod": {
-            "hostNetwork": True,
-            "volumes": pod["volumes"],
-            "initContainers": [{"name": "fetch", "volumeMounts": mounts}],
-            "containers": [{"name": "server", "volumeMounts": mounts}],
-        },
-    }
+    target = serving_target(cluster, host_image, host_profile([home], plugins), credentials="")
     path = tmp_path / "targets.json"
     path.write_text(json.dumps({"cluster": target}))
     settings = msgspec.structs.replace(store_settings, serving=f"http://127.0.0.1:{free_port}", targets=str(path))

@@ -24,12 +24,18 @@ class Stopping:
         self.search = search
         study.pruner = make_pruner(search.pruner, search.epochs)
 
-    def report(self, trial: "Trial", epoch: int, metrics: dict[str, float]) -> None:
-        """Keep an epoch's figures: the search's metric, and what a rule asks for at this epoch."""
-        trial.report(metrics[self.search.metric], epoch)
+    def report(self, trial: "Trial", latest: "FrozenTrial", epoch: int, metrics: dict[str, float]) -> None:
+        """Keep an epoch's figures: the search's metric, and what a rule asks for at this epoch.
+
+        :param latest: the trial as the storage had it just now; told too, which saves asking again.
+        """
+        value = metrics[self.search.metric]
+        trial.report(value, epoch)
+        latest.intermediate_values = latest.intermediate_values | {epoch: value}
         for rule in self.search.keep:
             if rule.at == epoch and rule.by != self.search.metric:
                 trial.set_user_attr(_name(rule), metrics[rule.by])
+                latest.user_attrs = latest.user_attrs | {_name(rule): metrics[rule.by]}
 
     def reason(self, trial: "FrozenTrial", epoch: int) -> str:
         """Say why a trial must stop after the epoch that was just reported; empty when it may go on."""

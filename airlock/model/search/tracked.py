@@ -1,13 +1,14 @@
 """A search in MLflow: one parent run, and under it one run for each trial over all its interruptions."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
-from airlock.model.search.trials import RUN, Trials, once
-from airlock.model.tracking import TrackedRun, Tracking
+from airlock.model.names import CHAIN
+from airlock.model.search.trials import RUN, Trials, claim_of, once
+from airlock.model.tracking import PARENT, TrackedRun, Tracking
 from airlock.references import TrackingRun
 
-PARENT = "mlflow.parentRunId"
 PRUNED = "airlock.pruned"
 FAILED = "airlock.failed"
 TRIAL = "airlock.trial"
@@ -41,23 +42,33 @@ class TrackedSearch:
             with self.tracking.errors():
                 self.tracking.client.update_run(known, status="RUNNING")
         else:
-            tags = {PARENT: self.parent.reference.run_id, TRIAL: str(trial.number)}
-            name = f"trial {trial.number}"
-            run = self.tracking.start(self.experiment, name, f"{self.study}/{trial.number}", tags)
+            run = self._begun(trial)
             run.parameters(trial.params)
             trial.set_user_attr(RUN, run.reference.run_id)
         return run
+
+    def _begun(self, trial: Any) -> TrackedRun:
+        """Begin a run, unless a worker began it that was killed before it could say so."""
+        name, chain, tags = f"trial {trial.number}", f"{self.study}/{trial.number}", {TRIAL: str(trial.number)}
+        claim = claim_of(trial)
+        if claim and claim.count == 1:
+            return self.parent.child(name, tags | {CHAIN: chain})
+        return self.tracking.start(self.experiment, name, chain, tags | {PARENT: self.parent.reference.run_id})
 
     def url(self, run_id: str) -> str:
         """Return a run's page."""
         return f"{self.parent.url.rpartition('/')[0]}/{run_id}"
 
-    def end(self, run_id: str, status: str, tags: Mapping[str, str] | None = None) -> None:
-        """End a run: FINISHED also for a trial that was stopped, FAILED for one that failed."""
-        from mlflow.entities import RunTag
+    def end(self, run_id: str, status: str, tags: Mapping[str, str] | None = None, best: float | None = None) -> None:
+        """End a run: FINISHED also for a trial that was stopped, FAILED for one that failed.
 
+        :param best: the trial's value.
+        """
+        from mlflow.entities import Metric, RunTag
+
+        cut = [RunTag(name, value[:LONGEST_TAG]) for name, value in (tags or {}).items()]
+        value = [] if best is None else [Metric("best", best, int(time.time() * 1000), 0)]
         with self.tracking.errors():
-            if tags:
-                cut = [RunTag(name, value[:LONGEST_TAG]) for name, value in tags.items()]
-                self.tracking.client.log_batch(run_id, tags=cut)
+            if cut or value:
+                self.tracking.client.log_batch(run_id, metrics=value, tags=cut)
             self.tracking.client.set_terminated(run_id, status)

@@ -65,10 +65,8 @@ class Worker:
             value, outcome = self._train(trial, checkpoints, curves)
             curves.close()
         failed = outcome is not None and outcome.category is not None
-        if value is not None:
-            run.metrics({"best": value})
         tags = {FAILED if failed else PRUNED: outcome.reason} if outcome else {}
-        self.runs.end(run.reference.run_id, "FAILED" if failed else "FINISHED", tags)
+        self.runs.end(run.reference.run_id, "FAILED" if failed else "FINISHED", tags, value)
         self.trials.end(trial, value, outcome)
         checkpoints.clear()
 
@@ -102,8 +100,7 @@ class Worker:
                 hint="Nothing to do: this try was given up.",
             )
         if epoch not in latest.intermediate_values:
-            self.stopping.report(trial, epoch, metrics)
-            latest = self.trials.study._storage.get_trial(trial._trial_id)
+            self.stopping.report(trial, latest, epoch, metrics)
         if reason := self.stopping.reason(latest, epoch):
             raise Pruned(reason)
 

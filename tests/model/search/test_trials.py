@@ -148,6 +148,13 @@ class TestTheEnd:
         ]
 
 
+def reported(stopping: Stopping, trial: Trial, epoch: int, figures: dict[str, float]) -> str:
+    """Report an epoch as a worker does; return why the trial must stop, empty when it may go on."""
+    latest = stopping.study._storage.get_trial(trial._trial_id)
+    stopping.report(trial, latest, epoch, figures)
+    return stopping.reason(latest, epoch)
+
+
 class TestStopping:
     def reasons(self, trials: Trials, curves: list[list[float]], metric: str = "val_loss") -> list[str]:
         """Train along the curves, one after the other; return why each stopped."""
@@ -155,8 +162,8 @@ class TestStopping:
         for curve in curves:
             trial, reason = taken(trials), ""
             for epoch, value in enumerate(curve, start=1):
-                stopping.report(trial, epoch, dict.fromkeys(("loss", "val_loss", "accuracy", "val_accuracy"), value))
-                if reason := stopping.reason(trials.study._storage.get_trial(trial._trial_id), epoch):
+                figures = dict.fromkeys(("loss", "val_loss", "accuracy", "val_accuracy"), value)
+                if reason := reported(stopping, trial, epoch, figures):
                     break
             reasons.append(reason)
             trials.end(trial, None if reason else curve[-1], Outcome(reason=reason) if reason else None)
@@ -171,13 +178,9 @@ class TestStopping:
         trials = join("one", search_of(keep=["top: 1 by val_loss at 1"]))
         stopping = Stopping(trials.study, trials.search)
         early, late = taken(trials), taken(trials)
-        storage = trials.study._storage
-        stopping.report(early, 1, {"val_loss": 0.9})
-        assert stopping.reason(storage.get_trial(early._trial_id), 1) == "", "nobody else is there yet"
-        stopping.report(late, 1, {"val_loss": 0.1})
-        assert stopping.reason(storage.get_trial(late._trial_id), 1) == ""
-        stopping.report(early, 2, {"val_loss": 0.8})
-        assert "rank 2 of 2" in stopping.reason(storage.get_trial(early._trial_id), 2)
+        assert reported(stopping, early, 1, {"val_loss": 0.9}) == "", "nobody else is there yet"
+        assert reported(stopping, late, 1, {"val_loss": 0.1}) == ""
+        assert "rank 2 of 2" in reported(stopping, early, 2, {"val_loss": 0.8})
 
     def test_a_threshold_is_looked_at_at_its_epoch_only(self, join: Join) -> None:
         trials = join("one", search_of(keep=["accuracy above 0.3 at 2"]))

@@ -71,8 +71,13 @@ class Registry:
         query = {"experiment_ids": [found["experiment"]["experiment_id"]], "filter": where}
         runs = self._call("POST", "runs/search", query).get("runs", [])
         for run in runs:
-            self._call("POST", "runs/update", {"run_id": run["info"]["run_id"], "status": "KILLED"})
+            self.end_run(run["info"]["run_id"], "KILLED")
         return len(runs)
+
+    def end_run(self, run: str, status: str) -> None:
+        """Mark a run that seems to be running as ended; one that is ended stays as it is, and none is nothing."""
+        if run and self.run_facts(TrackingRun(run_id=run, experiment="")).status == "RUNNING":
+            self._call("POST", "runs/update", {"run_id": run, "status": status})
 
     def create_version(self, name: str, run: TrackingRun, model: str) -> ModelVersion:
         """Make a version of the model that a run logged, or return one that was begun and got no manifest.

@@ -1,20 +1,23 @@
 """Searching hyperparameters: workers that share a study, and the task that concludes it."""
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from airflow.sdk import TaskGroup
 
-from airlock.errors import UserError
+from airlock.errors import AirlockError, UserError
+from airlock.hooks.database import DatabaseHook
+from airlock.hooks.sealed import resolved_settings
 from airlock.model.search.space import NETWORK, merged
 from airlock.model.search.spec import Search, read_search
 from airlock.operators.compute import by_compute, profile
 from airlock.operators.links import MLFLOW_RUN, REPORT
 from airlock.operators.model.architecture import check_network, store_network
 from airlock.operators.processes import SubprocessPlace
-from airlock.operators.step import StepOperator, rework_of
+from airlock.operators.step import StepOperator, rework_of, run_info
 from airlock.steps.cache import Lookup
 from airlock.steps.contract import Spec
 
@@ -103,6 +106,26 @@ class SearchTrialsStep(SearchStep):
         concluded = super()._look_up(context, msgspec.structs.replace(spec, step=ConcludeSearchStep.step))
         return concluded if concluded and concluded.result else None
 
+    def abandoned(self, context: "Context") -> None:
+        """End its trials too: with no worker left there is no conclusion that would."""
+        super().abandoned(context)
+        if find_spec("optuna") is None:
+            self.log.info("Optuna is not installed here: a trial that was running ends with the search's conclusion.")
+            return
+        from airlock.model.registry import Registry
+        from airlock.model.search.abandoned import end_trials
+        from airlock.model.search.study import Studies
+
+        run, group = run_info(context), self.task_id.rpartition(".")[0]
+        prefix = "/".join(filter(None, (run.dag, run.run, group))) + "/"
+        try:
+            registry = Registry(resolved_settings().tracking)
+            ended = end_trials(Studies(DatabaseHook().get_conn()), registry, prefix, run.owner)
+        except AirlockError as error:
+            self.log.warning("Could not end its trials: %s", error)
+        else:
+            self.log.info("Ended %s trials as failed.", ended)
+
 
 class SearchTrialsOperator(SubprocessPlace, SearchTrialsStep):
     """:class:`SearchTrialsStep` in a subprocess of the worker."""
@@ -148,7 +171,7 @@ def search(*, group_id: str = "search", compute: str = "", cache: bool = True, *
     return found
 
 
-def _places(compute: str) -> tuple[dict[str, str], dict[str, str]]:
+def _places(compute: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Where the workers and the conclusion run, as arguments; none when the setting decides."""
     if not compute:
         return {}, {}

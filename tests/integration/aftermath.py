@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import pairwise
@@ -75,8 +76,11 @@ class Aftermath:
         if experiment is None:
             assert not trained, run
             return
+        end = time.monotonic() + 30  # Airflow's callbacks follow a task's end
+        while running := self.mlflow.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'"):
+            assert time.monotonic() < end, f"{run}: {[each.data.tags for each in running]} run on in MLflow"
+            time.sleep(0.5)
         found = self.mlflow.search_runs([experiment.experiment_id], max_results=5000)
-        assert [each.info.run_id for each in found if each.info.status == "RUNNING"] == [], run
         own = [each for each in found if each.data.tags.get(names.TASK) == f"{DAG}/{run.name}/train"]
         assert len(own) <= 1, run
         if trained:
@@ -101,10 +105,10 @@ class Aftermath:
         folder = self.logs / f"dag_id={DAG}" / f"run_id={run.name}" / "task_id=train"
         shown = sorted(line for path in folder.glob("attempt=*.log") for line in epochs(path))
         reached = {0: shown[0][0] if shown else 0.0}
-        for (time, epoch), (_, following) in pairwise(shown):
-            reached.setdefault(epoch, time)
+        for (when, epoch), (_, following) in pairwise(shown):
+            reached.setdefault(epoch, when)
             if following <= epoch:
-                yield time - reached[max(known for known in reached if known < following)]
+                yield when - reached[max(known for known in reached if known < following)]
 
 
 def epochs(path: Path) -> Iterable[tuple[float, int]]:

@@ -15,6 +15,7 @@ import psutil
 from airlock.errors import AirlockError
 from airlock.launcher.layout import Layout
 from airlock.launcher.postgres import EmbeddedPostgres
+from airlock.launcher.services import NAMES, OPTIONAL
 from airlock.launcher.stack import up
 from airlock.launcher.starting import process_of
 from airlock.stores.database import open_database
@@ -74,6 +75,7 @@ class Storm:
         return Run(str(self._asked(lambda: self.api.trigger(DAG, conf))), hog)
 
     def state(self, run: Run) -> str:
+        self._keep_up()
         return str(self._asked(lambda: self.api.run(DAG, run.name)["state"]))
 
     def alive(self, run: Run) -> bool:
@@ -174,6 +176,12 @@ class Storm:
         time.sleep(self.random.uniform(0, 3))
         self._up()
         return True
+
+    def _keep_up(self) -> None:
+        """Do what a process manager does: Airflow's scheduler ends when its database goes away."""
+        needed = [name for name in NAMES if name not in OPTIONAL]
+        if not all(process_of(name, self.layout).leader() for name in needed):
+            self._up()
 
     def _up(self) -> None:
         up(self.stack.home, port_base=int(self.stack.settings.airflow.rpartition(":")[2]), dags=DAGS)

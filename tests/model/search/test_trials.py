@@ -9,11 +9,12 @@ import pytest
 from optuna.trial import Trial
 
 from airlock.errors import InfrastructureError, UserError
+from airlock.model.search.abandoned import end_trials
 from airlock.model.search.conclusion import figures, summarize
 from airlock.model.search.spec import Search, read_search
 from airlock.model.search.stopping import Stopping
 from airlock.model.search.study import Studies
-from airlock.model.search.trials import PREEMPTIONS, Outcome, Trials, claim_of
+from airlock.model.search.trials import PREEMPTIONS, RUN, Outcome, Trials, claim_of
 from airlock.stores.database import Database, open_database
 
 pytestmark = pytest.mark.integration
@@ -153,6 +154,32 @@ def reported(stopping: Stopping, trial: Trial, epoch: int, figures: dict[str, fl
     latest = stopping.study._storage.get_trial(trial._trial_id)
     stopping.report(trial, latest, epoch, figures)
     return stopping.reason(latest, epoch)
+
+
+class FakeRegistry:
+    """Keeps which runs were ended how."""
+
+    def __init__(self) -> None:
+        self.ended: dict[str, str] = {}
+
+    def end_run(self, run: str, status: str) -> None:
+        self.ended[run] = status
+
+
+class TestAWorkerThatFailedForGood:
+    def test_takes_its_own_trial_with_it_and_the_last_one_the_search(self, join: Join) -> None:
+        one, two = join("dag/run/search.worker_1"), join("dag/run/search.worker_2#1")
+        one.study.set_user_attr(RUN, "of the search")
+        for trials, run in ((one, "of one"), (two, "of two")):
+            taken(trials).set_user_attr(RUN, run)
+        registry: Any = FakeRegistry()
+        assert end_trials(one.studies, registry, "study", "dag/run/search.worker_1") == 1
+        assert registry.ended == {"of one": "FAILED"}, "Another one goes on."
+        assert end_trials(one.studies, registry, "other", "dag/run/search.worker_2") == 0
+        assert end_trials(one.studies, registry, "study", "dag/run/search.worker_2") == 1
+        assert registry.ended == {"of one": "FAILED", "of two": "FAILED", "of the search": "KILLED"}
+        assert [trial.state.name for trial in one.study.trials] == ["FAIL", "FAIL"]
+        assert all("failed for good" in trial.user_attrs["outcome"]["reason"] for trial in one.study.trials)
 
 
 class TestStopping:

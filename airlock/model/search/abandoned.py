@@ -1,0 +1,57 @@
+"""A worker that failed for good: its trials end with it, and its search's run when nobody is left to go on."""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from airlock.model.registry import Registry
+from airlock.model.search.study import Studies
+from airlock.model.search.trials import OUTCOME, RUN, Outcome, claim_of
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+WHY = Outcome(
+    reason="its worker failed for good while it trained this trial: read the worker's log", category="infrastructure"
+)
+
+
+def end_trials(studies: Studies, registry: Registry, prefix: str, owner: str) -> int:
+    """End the trials that a worker left running, in the study and in MLflow; return how many there were.
+
+    A run of a search that no worker goes on with is marked as killed; a conclusion marks it anew.
+
+    :param prefix: what the names of its studies begin with.
+    :param owner: the worker, without its try.
+    :raises InfrastructureError: the database or the tracking server does not answer.
+    """
+    ended = 0
+    for name in studies.names():
+        if not name.startswith(prefix):
+            continue
+        with studies.locked(name), studies.errors():
+            study = studies.open(name)
+            running = [trial for trial in study.get_trials(deepcopy=False) if trial.state.name == "RUNNING"]
+            own = [trial for trial in running if _owner(trial) == owner]
+            for trial in own:
+                _end(studies, trial)
+        left = {trial.user_attrs.get(RUN, ""): "FAILED" for trial in own}
+        if len(running) == len(own):
+            left[str(study.user_attrs.get(RUN, ""))] = "KILLED"
+        for run, status in left.items():
+            registry.end_run(run, status)
+        ended += len(own)
+    return ended
+
+
+def _end(studies: Studies, trial: "FrozenTrial") -> None:
+    from optuna.trial import TrialState
+
+    studies.storage.set_trial_user_attr(trial._trial_id, OUTCOME, msgspec.to_builtins(WHY))
+    studies.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+
+def _owner(trial: "FrozenTrial") -> str:
+    """The worker that has a trial, whichever of its processes."""
+    claim = claim_of(trial)
+    return claim.owner.partition("#")[0] if claim else ""

@@ -16,6 +16,8 @@ FOR_GOOD = re.compile(r"not found|denied|unauthori[sz]ed|manifest unknown|does n
 PULLED_IN_VAIN = "Failed to pull image"
 """How the kubelet begins the event in which it passes on what the registry said."""
 WRONG_CONTAINER = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+PASSING = re.compile("failed to sync|timed out waiting")
+"""What a kubelet says that has not read a secret yet: it tries again."""
 NOT_STARTED = ("StartError", "ContainerCannotRun")
 OWN_LIMIT = re.compile(r"exceeds the (total )?limit|usage exceeds", re.I)
 """An eviction for more disk than the pod itself was allowed; any other is the node's need."""
@@ -64,7 +66,7 @@ def cannot_start(pod: dict[str, Any]) -> Ending | None:
     reason, message = why.get("reason", ""), why.get("message", "")
     if reason in WRONG_IMAGE or (reason in NO_IMAGE and FOR_GOOD.search(message)):
         return no_image(pod)
-    if reason in WRONG_CONTAINER:
+    if reason in WRONG_CONTAINER and not PASSING.search(message):
         return Ending(
             kind="user",
             reason=f"could not be started ({reason}: {message})",

@@ -119,6 +119,10 @@ class TestWaiting:
         assert waiting(document).image
         assert cannot_start(document) is None
 
+    def test_for_a_secret_that_was_not_read_yet_goes_on(self) -> None:
+        said = "failed to sync secret cache: timed out waiting for the condition"
+        assert cannot_start(pod("Pending", containerStatuses=held_up("CreateContainerConfigError", said))) is None
+
     @pytest.mark.parametrize(
         ("reason", "message"),
         [

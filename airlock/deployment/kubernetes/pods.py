@@ -1,6 +1,7 @@
 """One track of a use case on a cluster: applies what it needs, asks the pods what they serve, tells the gateway."""
 
 import logging
+import re
 import time
 from typing import Any
 
@@ -34,6 +35,8 @@ START_SECONDS = 180.0
 KINDS = ("Deployment", "Service", "HorizontalPodAutoscaler")
 FATAL = ("CrashLoopBackOff", "ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName",
          "CreateContainerConfigError", "CreateContainerError", "RunContainerError")  # fmt: skip
+PASSING = re.compile("failed to sync|timed out waiting")
+"""What a kubelet says that has not read a secret yet: it tries again."""
 
 
 class Pods:
@@ -203,7 +206,7 @@ def _fault(pod: dict[str, Any]) -> str:
     for one in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
         last = one.get("lastState", {}).get("terminated") or one.get("state", {}).get("terminated") or {}
         waiting = one.get("state", {}).get("waiting", {})
-        if waiting.get("reason") in FATAL:
+        if waiting.get("reason") in FATAL and not PASSING.search(waiting.get("message", "")):
             ended = f", ended with {last['exitCode']} ({last.get('reason', '')})" if last.get("exitCode") else ""
             return f"{one['name']}: {waiting['reason']} {waiting.get('message', '')}{ended}".strip()
     return ""

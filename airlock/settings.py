@@ -27,6 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     :param tracking: URL of the MLflow tracking server.
     :param airflow: URL of Airflow's API server.
     :param serving: URL at which the local target serves.
+    :param serving_key: API key with which steps ask served models, where their servers want one.
     :param server: JSON file with the model servers' options; empty for their defaults.
     :param public_keys: folder with the Ed25519 public keys that decisions are verified with.
     :param people: JSON file with name to roles of everybody who can sign in, kept by the API server.
@@ -50,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tracking: str = "http://127.0.0.1:8281"
     airflow: str = "http://127.0.0.1:8280"
     serving: str = "http://127.0.0.1:8283"
+    serving_key: str = ""
     server: str = ""
     public_keys: str = ""
     people: str = ""

@@ -11,6 +11,7 @@ import msgspec
 from airlock.deployment.config import HEADER
 from airlock.deployment.routes import TRACK
 from airlock.errors import InfrastructureError, UserError
+from airlock.settings import settings
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +30,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelClient:
-    """Keeps one connection to an endpoint.
+    """Keeps one connection to an endpoint, with the API key of the settings if there is one.
 
     :param endpoint: URL below which ``/predict`` and ``/v2`` lie.
     :param timeout: seconds.
@@ -39,7 +40,7 @@ class ModelClient:
     def __init__(self, endpoint: str, timeout: float = 10.0, track: str = "") -> None:
         self.endpoint = endpoint.rstrip("/")
         # Loopback and cluster addresses must not go through a proxy named in the environment.
-        self.http = httpx.Client(timeout=timeout, trust_env=False, headers={TRACK: track} if track else {})
+        self.http = httpx.Client(timeout=timeout, trust_env=False, headers=_headers(track))
 
     def __enter__(self) -> "ModelClient":
         return self
@@ -79,6 +80,11 @@ def predict(endpoint: str, image: bytes, mime_type: str = "image/png") -> Predic
     """Ask an endpoint about one encoded image."""
     with ModelClient(endpoint) as client:
         return client.predict(image, mime_type)
+
+
+def _headers(track: str) -> dict[str, str]:
+    key = settings().serving_key
+    return ({TRACK: track} if track else {}) | ({"X-API-Key": key} if key else {})
 
 
 @contextmanager

@@ -64,9 +64,9 @@ class Gateway:
                 self._failed(request, upstream)
             except httpx.HTTPError as error:
                 self._failed(request, upstream)
-                return _json({"error": f"The server of {name!r} failed: {type(error).__name__}."}, 502)
+                return _unavailable(f"The server of {name!r} failed: {type(error).__name__}.")
         served = ", ".join(sorted(self.routes.all())) or "nothing"
-        return _json({"error": f"{name!r} is not served now. Served: {served}."}, 503, {"Retry-After": "1"})
+        return _unavailable(f"{name!r} is not served now. Served: {served}.")
 
     def _track(self, name: str, request: Request) -> str:
         route = self.routes.get(name)
@@ -132,5 +132,10 @@ def _stream(request: Request) -> AsyncIterator[bytes] | None:
     return request.stream() if LENGTH in request.headers or "transfer-encoding" in request.headers else None
 
 
-def _json(document: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(document), status, headers, media_type="application/json")
+def _unavailable(why: str) -> Response:
+    """Nobody answers just now; another request may find somebody who does."""
+    return Response(msgspec.json.encode({"error": why}), 503, {"Retry-After": "1"}, media_type="application/json")
+
+
+def _json(document: object) -> Response:
+    return Response(msgspec.json.encode(document), media_type="application/json")

@@ -15,6 +15,9 @@ import pytest
 from airlock.deployment.child import Child
 from airlock.deployment.keys import add_key
 from airlock.deployment.package import Package
+from airlock.deployment.smoke import smoke
+from airlock.errors import UserError
+from airlock.settings import settings
 
 pytestmark = pytest.mark.integration
 Serve = Callable[..., Child]
@@ -155,6 +158,18 @@ class TestServerWithKeys:
         assert httpx.post(url, json=tensor(), headers={"Authorization": f"Bearer {key}"}).status_code == 200
         assert "not known" in httpx.post(url, json=tensor(), headers={"X-API-Key": key + "x"}).json()["error"]
         assert httpx.get(server.url + "/get_config").status_code == 401
+
+    def test_is_asked_by_steps_with_the_key_of_the_settings(
+        self, server: Child, key: str, package: Package, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(UserError, match="wants an API key"):
+            smoke(server.url, package, server.manifest, requests=1)
+        monkeypatch.setenv("AIRLOCK_SERVING_KEY", key)
+        settings.cache_clear()
+        try:
+            smoke(server.url, package, server.manifest, requests=1).require_same()
+        finally:
+            settings.cache_clear()
 
     def test_says_that_one_expired(self, server: Child, file: Path, wait: Callable[..., float]) -> None:
         old = add_key(file, "ben", days=-1)

@@ -1,8 +1,7 @@
 """Under load, with servers and reconcilers killed at random: no wrong answer, no unapproved one, errors only 429/503.
 
 The gateway lives in the reconciler's process: while that is dead, nobody listens, and a refused or cut connection is
-what a client sees. It counts as unavailable, like a 503. So does the gateway's 502 about a server that died with a
-request in its hands.
+what a client sees. It counts as unavailable, like a 503.
 """
 
 import os
@@ -25,7 +24,7 @@ from airlock.stores.scoring import Scoring
 
 pytestmark = pytest.mark.integration
 INFER = "/shapes/v2/models/shapes/infer"
-UNAVAILABLE = {429, 502, 503}
+UNAVAILABLE = {429, 503}
 
 
 class Client:

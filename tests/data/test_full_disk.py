@@ -1,9 +1,6 @@
 """A full disk, for real: a small tmpfs as the artifact store or as the folder for temporary files."""
 
-import os
-import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,31 +10,9 @@ from airlock.settings import Settings
 from airlock.steps.contract import RunInfo, Spec
 from airlock.steps.runner import run_spec
 from airlock.stores.artifacts import open_artifacts
+from tests.services.disk import small_disk
 
-Mount = Callable[[str, int], Path]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Mount]:
-    """Give ``small_disk(name, kib)``: a mounted tmpfs of that size."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small tmpfs needs root")
-    mounted: list[Path] = []
-
-    def mount(name: str, kib: int) -> Path:
-        path = tmp_path / name
-        path.mkdir()
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(path)], capture_output=True, text=True
-        )
-        if done.returncode:
-            pytest.skip(f"no tmpfs can be mounted here: {done.stderr.strip()}")
-        mounted.append(path)
-        return path
-
-    yield mount
-    for path in mounted:
-        subprocess.run(["umount", str(path)], check=True)
+__all__ = ["small_disk"]
 
 
 def ingest(home: Path, artifacts: Path, source: Path):

@@ -1,6 +1,8 @@
 """The train step against a real MLflow server."""
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import httpx
 import msgspec
 import pytest
 
+from airlock.model.names import MODEL
 from airlock.model.registry import Registry
 from airlock.model.tensors import Split
 from airlock.progress import parse
@@ -19,8 +22,11 @@ from airlock.references import TrackingRun
 from airlock.settings import Settings
 from airlock.steps.contract import Result, Spec
 from airlock.stores.artifacts import ArtifactStore
-from tests.model.conftest import builtins, make_spec, store_tensors
+from airlock.stores.layers import open_layers
+from tests.model.conftest import builtins, make_spec, store_tensors, training_inputs
+from tests.services.disk import Mount, small_disk
 
+__all__ = ["small_disk"]
 pytestmark = pytest.mark.integration
 Step = Callable[..., Result]
 
@@ -167,6 +173,29 @@ class TestATrainingThatCannotSucceed:
         assert result.failure is not None
         assert result.failure.category == "infrastructure"
         assert "http://127.0.0.1:9 does not answer" in result.failure.message
+
+    def test_a_full_disk_is_named_and_nothing_half_written_is_registered(
+        self,
+        model_step: Step,
+        few_digits: dict[str, Split],
+        tracked_settings: Settings,
+        registry: Registry,
+        small_disk: Mount,
+        tmp_path: Path,
+    ) -> None:
+        disk = small_disk("store", 600)
+        settings = msgspec.structs.replace(tracked_settings, artifacts=disk.as_uri())
+        inputs = training_inputs(open_layers(settings), tmp_path / "tensors", few_digits)
+        inputs |= {"checkpoint_seconds": 0, "experiment": "full disk"}
+        left = shutil.disk_usage(disk).free - 16 * 1024  # for the result, which says it
+        (disk / "filler").write_bytes(bytes(left))
+        result = model_step("train", settings=settings, **inputs)
+        assert result.failure is not None
+        assert result.failure.category == "resource"
+        assert re.search(r"No space left.*Free disk space", result.failure.message + result.failure.hint)
+        facts = registry.run_facts(run_behind_link(result))
+        assert facts.status == "FAILED"
+        assert MODEL not in facts.tags
 
     def test_parameters_out_of_range_are_refused(self, model_step: Step, training: dict[str, Any]) -> None:
         training["parameters"]["epochs"] = 0

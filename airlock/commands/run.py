@@ -107,12 +107,17 @@ def _named(run: str) -> tuple[str, str]:
 
 
 def _claimed(dag: str, run: str) -> str:
-    """What the run worked on, by the record of the first step that was given a manifest."""
+    """What the run worked on, by its steps' records: a manifest that one was given and none of them made."""
     from airlock.steps.records import read_run
     from airlock.stores.layers import open_layers
 
-    for record in read_run(open_layers(settings()), dag, run).values():
-        manifest = record.spec.inputs.get("manifest") or record.spec.inputs.get("data")
-        if isinstance(manifest, dict) and manifest.get("media_type", "").endswith("manifest+json"):
-            return str(manifest["digest"])
-    return ""
+    records = read_run(open_layers(settings()), dag, run).values()
+    made = {digest for record in records for digest in _manifests(record.result.outputs)}
+    given = (digest for record in records for digest in _manifests(record.spec.inputs))
+    return next((digest for digest in given if digest not in made), "")
+
+
+def _manifests(values: dict[str, Any]) -> list[str]:
+    """Digests of the manifests among inputs or outputs."""
+    references = [value for value in values.values() if isinstance(value, dict)]
+    return [str(each["digest"]) for each in references if each.get("media_type", "").endswith("manifest+json")]

@@ -1,6 +1,10 @@
 """Drives a use case through its DAGs as its people would, trying the wrong ones first."""
 
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from airlock.demo.follow import Follower, now
@@ -8,6 +12,16 @@ from airlock.governance.book import Book
 from airlock.stores.database import open_database
 from airlock.stores.gates import GateRequests
 from tests.integration.conftest import Stack
+
+SLOW = b"""
+import time
+
+
+def postprocess(outputs):
+    time.sleep(0.06)
+    return {}
+"""
+"""A postprocessing that changes nothing and takes its time."""
 
 
 class Journey(Follower):
@@ -52,6 +66,25 @@ class Journey(Follower):
     def _try_everybody_else(self, dag: str, run: str, name: str, right: str) -> dict[str, int]:
         others = [role for role in self.stack.roles if role != right]
         return {role: self.person(role).answer(dag, run, name, "Approve", "Let me.").status_code for role in others}
+
+    def fork(self, dag: str, change: str) -> None:
+        """Fork a run as a data scientist does, and follow what comes of it to the end.
+
+        :param change: as ``airlock run fork --set`` takes it.
+        """
+        started, scientist = now(), self.stack.users["data_scientist"]
+        command = [str(Path(sys.executable).parent / "airlock"), "run", "fork", f"{dag}/{self.runs[dag]}"]
+        command += ["--user", scientist.username, "--set", change]
+        environment = os.environ | {"AIRLOCK_HOME": str(self.stack.home), "AIRLOCK_PASSWORD": scientist.password}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stderr
+        self.runs[dag] = done.stdout.split(f"{dag}/")[-1].strip()
+        self.follow(dag, self.runs[dag])
+        use_case, _, pipeline = dag.rpartition("_")
+        if pipeline == "model":
+            following = f"{use_case}_deployment"
+            self.runs[following] = self.wait_for_run(following, started)
+            self.follow(following, self.runs[following])
 
     def through(self, use_case: str, pipelines: tuple[str, ...] = ("data", "model", "deployment")) -> dict[str, str]:
         """Run the pipelines from the first to the last; return DAG to run."""

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,7 @@ import pytest
 from airlock.demo.follow import now
 from airlock.demo.serving import ask_served, closing_line, ledger_holds
 from airlock.digests import short
+from airlock.errors import UserError
 from airlock.governance.manifest import CandidateManifest, ReleaseManifest, chain
 from airlock.launcher.layout import Layout
 from airlock.launcher.status import status, total_memory
@@ -23,7 +25,7 @@ from airlock.stores.gates import GateRequests
 from airlock.stores.layers import open_layers
 from airlock.stores.ledger import Ledger
 from tests.integration.conftest import Stack
-from tests.integration.lifecycle import Journey
+from tests.integration.lifecycle import SLOW, Journey
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
@@ -177,6 +179,49 @@ class TestRevision:
         promoted = [str(record["manifest"]) for record in records(stack, "promotion")]
         take_back(stack, run, *asked[::2], "software_engineer")
         assert [str(record["manifest"]) for record in records(stack, "promotion")] == promoted
+
+
+class TestSuccessors:
+    def test_a_good_one_is_promoted_after_a_canary(self, stack: Stack, digits: Journey) -> None:
+        before = ask_served("digits", stack.settings).manifest
+        digits.fork("digits_model", "train.parameters.dropout=0.25")
+        after = ask_served("digits", stack.settings).manifest
+        assert after != before
+        rollouts = [body for body in records(stack, "rollout") if body["manifest"] == after]
+        assert [body["share"] for body in rollouts if "share" in body] == [0.05, 0.25, 1.0]
+
+    def test_a_bad_one_is_rolled_back_by_itself(self, stack: Stack, digits: Journey) -> None:
+        """It answers as well as the champion, and takes its time: nothing before the canary asks it for speed."""
+        before = ask_served("digits", stack.settings).manifest
+        slow = msgspec.json.encode(open_layers(stack.settings).put(SLOW, "text/x-python")).decode()
+        with pytest.raises(UserError, match=r"digits_deployment failed at canary.*rolled back at .* ms against"):
+            digits.fork("digits_deployment", f"package.postprocessing={slow}")
+        (back,) = records(stack, "rollback")
+        assert back["manifest"] != before
+        assert ask_served("digits", stack.settings).manifest == before
+
+
+class TestRetraining:
+    def test_by_the_clock_of_a_real_scheduler_keeps_a_champion_that_is_as_good(
+        self, stack: Stack, digits: Journey
+    ) -> None:
+        """Once in a minute, one at a time, none for the minutes before: nobody is asked, and the ledger says why."""
+        api, dag = stack.person("Admin"), "digits_again"
+        (*_, candidate) = (r["manifest"] for r in records(stack, "promotion") if r["queue"] == "digits/deployment")
+        named = msgspec.json.encode({"digest": candidate}).decode()
+        assert api.client.post("/variables", json={"key": "candidate", "value": named}).status_code == 201
+        api.wait_for(dag)
+        started = now()
+        assert api.client.patch(f"/dags/{dag}", json={"is_paused": False}).is_success
+        run = digits.wait_for_run(dag, started - timedelta(minutes=2), 120)
+        wait_for_state(stack, dag, run, "people_are_asked", "skipped")
+        assert api.client.patch(f"/dags/{dag}", json={"is_paused": True}).is_success
+        found = api.run(dag, run)
+        assert (found["run_type"], found["state"]) == ("scheduled", "success")
+        assert len(api.runs(dag, "2000-01-01T00:00:00Z")) <= 2, "No minute is caught up on."
+        kept = [record for record in records(stack, "kept") if record["run"] == run]
+        assert [record["manifest"] for record in kept] == [candidate]
+        assert "of champion" in str(kept[0]["reason"])
 
 
 class TestWalkingRound:

@@ -1,20 +1,15 @@
 """Digits from source to pods that serve, its steps in pods too: a real Airflow on S3, the DAG files of the laptop."""
 
-import os
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from airlock.demo.follow import now
 from airlock.demo.serving import ask_served
 from airlock.deployment.client import ModelClient
 from airlock.errors import UserError
@@ -22,18 +17,10 @@ from airlock.stores.database import open_database
 from airlock.stores.layers import open_layers
 from airlock.stores.ledger import Ledger
 from tests.integration.conftest import Stack
-from tests.integration.lifecycle import Journey
+from tests.integration.lifecycle import SLOW, Journey
 from tests.kubernetes.cluster import TestCluster
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(1800)]
-SLOW = b"""
-import time
-
-
-def postprocess(outputs):
-    time.sleep(0.06)
-    return {}
-"""
 IN_PODS = {"transform", "search.worker_1", "search.conclude", "train", "evaluate", "register"}
 
 
@@ -118,7 +105,7 @@ class TestTheDeploymentDag:
 
     def test_a_good_successor_is_promoted_after_a_canary(self, cluster_stack: Stack, digits: Journey) -> None:
         before = ask_served("digits", cluster_stack.settings).manifest
-        forked(cluster_stack, digits, "train.parameters.dropout=0.25")
+        digits.fork("digits_model", "train.parameters.dropout=0.25")
         after = ask_served("digits", cluster_stack.settings).manifest
         assert after != before
         shares = [
@@ -130,26 +117,12 @@ class TestTheDeploymentDag:
         """It answers as well as the champion, and takes its time: nothing before the canary asks it for speed."""
         before = ask_served("digits", cluster_stack.settings)
         slow = msgspec.json.encode(open_layers(cluster_stack.settings).put(SLOW, "text/x-python")).decode()
-        with pytest.raises(UserError, match=r"digits_deployment failed at .*canary.* ms against .*champion"):
-            forked(cluster_stack, digits, f"package.postprocessing={slow}", dag="digits_deployment")
+        with pytest.raises(UserError, match=r"digits_deployment failed at canary.*rolled back at .* ms against"):
+            digits.fork("digits_deployment", f"package.postprocessing={slow}")
         (back,) = bodies(cluster_stack, "rollback")
         assert back["manifest"] != before.manifest
         with ModelClient(before.endpoint) as client:
             assert client.manifest() == before.manifest
-
-
-def forked(stack: Stack, journey: Journey, change: str, dag: str = "digits_model") -> None:
-    """Fork a run as a data scientist does, and follow what comes of it to the end."""
-    started = now()
-    scientist = stack.users["data_scientist"]
-    command = [str(Path(sys.executable).parent / "airlock"), "run", "fork", f"{dag}/{journey.runs[dag]}"]
-    command += ["--user", scientist.username, "--set", change]
-    environment = os.environ | {"AIRLOCK_HOME": str(stack.home), "AIRLOCK_PASSWORD": scientist.password}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    journey.follow(dag, done.stdout.split(f"{dag}/")[-1].strip())
-    if dag == "digits_model":
-        journey.follow("digits_deployment", journey.wait_for_run("digits_deployment", started))
 
 
 def bodies(stack: Stack, kind: str) -> list[dict[str, Any]]:

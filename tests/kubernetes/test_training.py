@@ -1,6 +1,7 @@
 """A real training of digits in pods, against a real MLflow: interrupted, it is one run with one curve."""
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,22 +28,22 @@ def training_in_a_pod(
     mlflow_server: str,
     digits: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
-) -> Callable[[str], TrainPodOperator]:
-    """Give ``training_in_a_pod(experiment)``: a train task of a minute or less."""
+) -> Callable[..., TrainPodOperator]:
+    """Give ``training_in_a_pod(experiment, compute="test", **parameters)``: a train task of a minute or less."""
     monkeypatch.setenv("AIRLOCK_TRACKING", mlflow_server)
     settings_module.settings.cache_clear()
     artifacts = open_artifacts((home / "artifacts").as_uri())
     (home / "network.py").write_text(SMALL_NETWORK)
     tensors = builtins(store_tensors(artifacts, home / "tensors", digits))
 
-    def make(experiment: str) -> TrainPodOperator:
+    def make(experiment: str, compute: str = "test", **more: Any) -> TrainPodOperator:
         return TrainPodOperator(
             task_id=experiment,
-            compute="test",
+            compute=compute,
             tensors=tensors,
             code=str(home / "network.py"),
             classes=CLASSES,
-            parameters={"epochs": EPOCHS, "batch_size": 32, "learning_rate": 0.001},
+            parameters={"epochs": EPOCHS, "batch_size": 32, "learning_rate": 0.001} | more,
             seed=7,
             experiment=experiment,
         )
@@ -53,7 +54,7 @@ def training_in_a_pod(
 class TestATrainingInAPod:
     def test_goes_on_in_the_next_pod_when_its_own_is_deleted(
         self,
-        training_in_a_pod: Callable[[str], TrainPodOperator],
+        training_in_a_pod: Callable[..., TrainPodOperator],
         start: Callable[..., Task],
         cluster: TestCluster,
         mlflow_server: str,
@@ -76,3 +77,31 @@ class TestATrainingInAPod:
         assert (run.info.run_id, run.info.status) == (outputs["run"]["run_id"], "FINISHED")
         steps = [metric.step for metric in client.get_metric_history(run.info.run_id, "loss")]
         assert steps == list(range(1, EPOCHS + 1)), "The curve of one run, without a gap or a repetition."
+
+
+class TestATrainingInTwoPods:
+    @pytest.mark.parametrize("backend", ["tensorflow", "torch"])
+    def test_is_one_training(
+        self,
+        training_in_a_pod: Callable[..., TrainPodOperator],
+        start: Callable[..., Task],
+        cluster: TestCluster,
+        mlflow_server: str,
+        capfd: pytest.CaptureFixture[str],
+        backend: str,
+    ) -> None:
+        name = f"shared-{backend}"
+        task = start(operator=training_in_a_pod(name, compute="test:x2", backend=backend, epochs=5))
+        pods = set()
+        while not task.ends.done():
+            pods |= {pod["metadata"]["name"] for pod in cluster.pods(task=name)}
+            time.sleep(0.5)
+        assert task.result()["epochs"] == 5
+        assert len(pods) == 2
+        client = mlflow.MlflowClient(mlflow_server)
+        experiment = client.get_experiment_by_name(name)
+        assert experiment is not None
+        (run,) = client.search_runs([experiment.experiment_id])
+        steps = [metric.step for metric in client.get_metric_history(run.info.run_id, "loss")]
+        assert (run.info.status, steps) == ("FINISHED", [1, 2, 3, 4, 5])
+        assert cluster.gone(task=name)

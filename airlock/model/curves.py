@@ -6,7 +6,8 @@ A tracking server that is away for a while costs a training nothing; one that is
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from airlock.errors import AirlockError, InfrastructureError
 from airlock.model.tracking import Point, TrackedRun
@@ -25,10 +26,12 @@ class Curves:
     """The metrics per epoch of one run.
 
     :param run: begun by this try, or by one before.
+    :param parameters: of the run, sent with the first epochs; the same again is no error.
     """
 
-    def __init__(self, run: TrackedRun) -> None:
+    def __init__(self, run: TrackedRun, parameters: Mapping[str, Any] | None = None) -> None:
         self.run = run
+        self._parameters = dict(parameters or {})
         self._known = set() if run.fresh else run.steps(METRIC)
         self._waiting: queue.SimpleQueue[Point | None] = queue.SimpleQueue()
         self._closing = threading.Event()
@@ -73,7 +76,7 @@ class Curves:
         last = False
         while not last:
             points, last = self._taken()
-            while points and not self._sent(points):
+            while (points or self._parameters) and not self._sent(points):
                 if self._closing.wait(PAUSE):
                     return
             self._closing.wait(REST)
@@ -89,7 +92,8 @@ class Curves:
 
     def _sent(self, points: list[Point]) -> bool:
         try:
-            self.run.curve(points)
+            self.run.curve(points, self._parameters)
+            self._parameters = {}
         except InfrastructureError as error:
             self._error = error
             return False

@@ -159,27 +159,24 @@ class TrackedRun:
 
     def parameters(self, values: Mapping[str, Any]) -> None:
         """Log parameters; the same again is no error."""
-        from mlflow.entities import Param
-
-        with self.tracking.errors():
-            params = [Param(parameter_name(name), str(value)) for name, value in values.items()]
-            self.tracking.client.log_batch(self._id, params=params)
+        self.curve([], values)
 
     def metrics(self, values: Mapping[str, float]) -> None:
         """Log metrics that have no epoch."""
         self.curve([Point(0, dict(values), time.time())])
 
-    def curve(self, points: Sequence[Point]) -> None:
-        """Log the metrics of some epochs at once."""
-        from mlflow.entities import Metric
+    def curve(self, points: Sequence[Point], parameters: Mapping[str, Any] | None = None) -> None:
+        """Log the metrics of some epochs, and parameters, at once."""
+        from mlflow.entities import Metric, Param
 
         metrics = [
             Metric(name, float(value), int(point.time * 1000), point.epoch)
             for point in points
             for name, value in point.metrics.items()
         ]
+        params = [Param(parameter_name(name), str(value)) for name, value in (parameters or {}).items()]
         with self.tracking.errors():
-            self.tracking.client.log_batch(self._id, metrics=metrics)
+            self.tracking.client.log_batch(self._id, metrics=metrics, params=params)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags; the last writer wins."""

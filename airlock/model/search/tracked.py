@@ -43,7 +43,6 @@ class TrackedSearch:
                 self.tracking.client.update_run(known, status="RUNNING")
         else:
             run = self._begun(trial)
-            run.parameters(trial.params)
             trial.set_user_attr(RUN, run.reference.run_id)
         return run
 

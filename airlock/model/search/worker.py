@@ -60,7 +60,7 @@ class Worker:
         checkpoints = checkpoints_of(self.bench.artifacts, self.trials.study.study_name, trial.number)
         with self.trials.studies.errors():
             run = self.runs.trial(trial)
-        with Curves(run) as curves:
+        with Curves(run, trial.params) as curves:
             self._add_earlier(checkpoints, curves)
             value, outcome = self._train(trial, checkpoints, curves)
             curves.close()

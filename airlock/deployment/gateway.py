@@ -85,12 +85,22 @@ class Gateway:
         url = upstream.urls[self._turns[upstream.manifest] % len(upstream.urls)]
         copied = route.shadow and upstream is route.stable and self.shadow.takes(request)
         body = await request.body() if copied else _stream(request)
-        reply = await self.client.send(self._outgoing(request, url, body))
+        reply = await self._sent(self._outgoing(request, url, body))
         if copied and route.canary:
             again = self._outgoing(request, route.canary.urls[0], body)
             self.shadow.copy(again, route.canary.manifest, reply)
         kept = {name: value for name, value in reply.headers.items() if name not in HOP and name != LENGTH}
         return Response(reply.content, reply.status_code, kept)
+
+    async def _sent(self, request: httpx.Request) -> httpx.Response:
+        """Send a request.
+
+        :raises httpx.HTTPError: nobody answered.
+        """
+        try:
+            return await self.client.send(request)
+        except AttributeError as error:  # anyio asks a socket that was closed as soon as it was open for its peer
+            raise httpx.ConnectError("The connection was closed at once.", request=request) from error
 
     def _outgoing(self, request: Request, url: str, body: bytes | AsyncIterator[bytes] | None) -> httpx.Request:
         headers = [(name, value) for name, value in request.headers.items() if name not in HOP]

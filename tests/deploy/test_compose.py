@@ -199,7 +199,19 @@ class TestPeople:
 
 class TestSettings:
     # Defaults do, or another test says who has them.
-    ELSEWHERE = ("home", "server", "targets", "profiles", "people", "roster", "notify", *LABELLING)
+    ELSEWHERE = (
+        "home",
+        "server",
+        "serving_key",
+        "targets",
+        "target",
+        "profiles",
+        "compute",
+        "people",
+        "roster",
+        "notify",
+        *LABELLING,
+    )
 
     @pytest.mark.parametrize("name", ["api-server", "scheduler", "serving"])
     def test_every_address_is_set(self, services: Services, name: str) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -197,7 +198,7 @@ class TestSuccessors:
         with pytest.raises(UserError, match=r"digits_deployment failed at canary.*rolled back at .* ms against"):
             digits.fork("digits_deployment", f"package.postprocessing={slow}")
         (back,) = records(stack, "rollback")
-        assert back["manifest"] != before
+        assert (back["manifest"], back["from"] != before) == (before, True)
         assert ask_served("digits", stack.settings).manifest == before
 
 
@@ -216,7 +217,11 @@ class TestRetraining:
         run = digits.wait_for_run(dag, started - timedelta(minutes=2), 120)
         wait_for_state(stack, dag, run, "people_are_asked", "skipped")
         assert api.client.patch(f"/dags/{dag}", json={"is_paused": True}).is_success
-        found = api.run(dag, run)
+        digits.follow(dag, run)
+        deadline = time.monotonic() + 30
+        while (found := api.run(dag, run))["state"] == "running":
+            assert time.monotonic() < deadline, found
+            time.sleep(0.5)
         assert (found["run_type"], found["state"]) == ("scheduled", "success")
         assert len(api.runs(dag, "2000-01-01T00:00:00Z")) <= 2, "No minute is caught up on."
         kept = [record for record in records(stack, "kept") if record["run"] == run]
@@ -306,8 +311,6 @@ def take_back(
 
 def wait_for_state(stack: Stack, dag: str, run: str, task: str, state: str, seconds: float = 120) -> None:
     """Wait until a task has a state."""
-    import time
-
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         states = {str(t["task_id"]): t["state"] for t in stack.person("Admin").tasks(dag, run)}

@@ -50,7 +50,13 @@ class TestInterruption:
         cluster.logged(pod, "begun")
         try:
             cluster.kubectl(
-                "drain", "local-node", "--force", "--ignore-daemonsets", "--grace-period=1", "--timeout=60s"
+                "drain",
+                "local-node",
+                "--force",
+                "--ignore-daemonsets",
+                "--delete-emptydir-data",
+                "--grace-period=1",
+                "--timeout=60s",
             )
             assert "unschedulable" in task.says("waiting for a place: 0/1 nodes are available")
         finally:

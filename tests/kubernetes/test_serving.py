@@ -32,6 +32,7 @@ from tests.kubernetes.site import serving_target
 __all__ = ["artifacts", "make_package", "models", "png", "release_of", "wait"]
 
 pytestmark = pytest.mark.kubernetes
+SHAPES = "airlock/use-case=shapes"
 PLAN = Plan(shares=[0.5], requests=20, seconds=0.5, patience=30)
 
 
@@ -58,7 +59,7 @@ def site(
         yield found
     finally:
         found.stop()
-        cluster.kubectl("delete", "deployments,services", "-l", "airlock/target=cluster", "--wait=false")
+        cluster.kubectl("delete", "deployments,services", "-l", SHAPES, "--wait=false")
 
 
 class People:
@@ -153,13 +154,13 @@ class TestARollout:
 
 
 def _pods(cluster: TestCluster) -> list[dict[str, Any]]:
-    found = json.loads(cluster.kubectl("get", "pods", "-o", "json", "-l", "airlock/target=cluster"))["items"]
+    found = json.loads(cluster.kubectl("get", "pods", "-o", "json", "-l", SHAPES))["items"]
     return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
 
 def _deployment(cluster: TestCluster) -> dict[str, Any]:
     """As the server has it: kubectl leaves out who manages which fields."""
-    path = f"/apis/apps/v1/namespaces/{cluster.namespace}/deployments"
+    path = f"/apis/apps/v1/namespaces/{cluster.namespace}/deployments?labelSelector={SHAPES.replace('/', '%2F')}"
     (found,) = json.loads(cluster.kubectl("get", "--raw", path))["items"]
     document: dict[str, Any] = found
     return document

@@ -19,7 +19,8 @@ WHY = Outcome(
 def end_trials(studies: Studies, registry: Registry, prefix: str, owner: str) -> int:
     """End the trials that a worker left running, in the study and in MLflow; return how many there were.
 
-    A run of a search that no worker goes on with is marked as killed; a conclusion marks it anew.
+    The runs of a search that no worker goes on with, and of trials that wait for one, are marked as killed; whoever
+    goes on with them marks them anew.
 
     :param prefix: what the names of its studies begin with.
     :param owner: the worker, without its try.
@@ -31,13 +32,15 @@ def end_trials(studies: Studies, registry: Registry, prefix: str, owner: str) ->
             continue
         with studies.locked(name), studies.errors():
             study = studies.open(name)
-            running = [trial for trial in study.get_trials(deepcopy=False) if trial.state.name == "RUNNING"]
+            trials = study.get_trials(deepcopy=False)
+            running = [trial for trial in trials if trial.state.name == "RUNNING"]
             own = [trial for trial in running if _owner(trial) == owner]
             for trial in own:
                 _end(studies, trial)
-        left = {trial.user_attrs.get(RUN, ""): "FAILED" for trial in own}
+        left = {str(trial.user_attrs.get(RUN, "")): "FAILED" for trial in own}
         if len(running) == len(own):
-            left[str(study.user_attrs.get(RUN, ""))] = "KILLED"
+            waiting = [trial for trial in trials if trial.state.name == "WAITING"]
+            left |= {str(each.user_attrs.get(RUN, "")): "KILLED" for each in (study, *waiting)}
         for run, status in left.items():
             registry.end_run(run, status)
         ended += len(own)

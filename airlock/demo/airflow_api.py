@@ -37,7 +37,7 @@ class AirflowApi:
         :raises UserError: it has not, a minute later.
         """
         deadline = time.monotonic() + READING
-        while self.client.get(f"/dags/{dag}").status_code == NOT_FOUND:
+        while self._reply("GET", f"/dags/{dag}").status_code == NOT_FOUND:
             if time.monotonic() > deadline:
                 raise UserError(
                     f"Airflow has no DAG {dag!r}, {READING:g} s after it was asked.",
@@ -93,8 +93,11 @@ class AirflowApi:
         return self.client.patch(f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/-1/hitlDetails", json=body)
 
     def _json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+        return self._checked(self._reply(method, path, **arguments))
+
+    def _reply(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         try:
-            return self._checked(self.client.request(method, path, **arguments))
+            return self.client.request(method, path, **arguments)
         except httpx.TransportError as error:
             raise InfrastructureError(
                 f"Airflow does not answer {path}: {error}.", hint="See `airlock status`."

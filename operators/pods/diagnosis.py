@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from airlock.kubelet import PASSING
 from airlock.operators.execution import Ending
 
 STEP = "step"
@@ -16,8 +17,6 @@ FOR_GOOD = re.compile(r"not found|denied|unauthori[sz]ed|manifest unknown|does n
 PULLED_IN_VAIN = "Failed to pull image"
 """How the kubelet begins the event in which it passes on what the registry said."""
 WRONG_CONTAINER = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
-PASSING = re.compile("failed to sync|timed out waiting")
-"""What a kubelet says that has not read a secret yet: it tries again."""
 NOT_STARTED = ("StartError", "ContainerCannotRun")
 OWN_LIMIT = re.compile(r"exceeds the (total )?limit|usage exceeds", re.I)
 """An eviction for more disk than the pod itself was allowed; any other is the node's need."""

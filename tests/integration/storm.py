@@ -55,7 +55,6 @@ class Storm:
 
     def rage(self, count: int) -> list[Run]:
         """Hit runs so often, let each end, and judge it."""
-        self.api.wait_for(DAG)
         deck, runs = self._deck(), []
         while self.done.total() < count:
             run = self.begin()

@@ -51,6 +51,15 @@ def training_in_a_pod(
     return make
 
 
+def only_run(server: str, name: str) -> tuple[Any, list[int]]:
+    """Return the one run of an experiment, and the epochs of its curve as they were logged."""
+    client = mlflow.MlflowClient(server)
+    experiment = client.get_experiment_by_name(name)
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    return run, [metric.step for metric in client.get_metric_history(run.info.run_id, "loss")]
+
+
 class TestATrainingInAPod:
     def test_goes_on_in_the_next_pod_when_its_own_is_deleted(
         self,
@@ -70,12 +79,8 @@ class TestATrainingInAPod:
         shown = [int(number) for number in EPOCH.findall(capfd.readouterr().out)]
         assert shown == list(range(1, EPOCHS + 1)), "Nothing was trained twice, and nothing left out."
 
-        client = mlflow.MlflowClient(mlflow_server)
-        experiment = client.get_experiment_by_name("interrupted")
-        assert experiment is not None
-        (run,) = client.search_runs([experiment.experiment_id])
+        run, steps = only_run(mlflow_server, "interrupted")
         assert (run.info.run_id, run.info.status) == (outputs["run"]["run_id"], "FINISHED")
-        steps = [metric.step for metric in client.get_metric_history(run.info.run_id, "loss")]
         assert steps == list(range(1, EPOCHS + 1)), "The curve of one run, without a gap or a repetition."
 
 
@@ -98,10 +103,6 @@ class TestATrainingInTwoPods:
             time.sleep(0.5)
         assert task.result()["epochs"] == 5
         assert len(pods) == 2
-        client = mlflow.MlflowClient(mlflow_server)
-        experiment = client.get_experiment_by_name(name)
-        assert experiment is not None
-        (run,) = client.search_runs([experiment.experiment_id])
-        steps = [metric.step for metric in client.get_metric_history(run.info.run_id, "loss")]
+        run, steps = only_run(mlflow_server, name)
         assert (run.info.status, steps) == ("FINISHED", [1, 2, 3, 4, 5])
         assert cluster.gone(task=name)

@@ -1,7 +1,6 @@
 """One track of a use case on a cluster: applies what it needs, asks the pods what they serve, tells the gateway."""
 
 import logging
-import re
 import time
 from typing import Any
 
@@ -27,6 +26,7 @@ from airlock.deployment.routes import Track, Upstream
 from airlock.deployment.slot import Observation, State
 from airlock.digests import short
 from airlock.errors import AirlockError, InfrastructureError, NotApproved, ResourceError, UserError
+from airlock.kubelet import PASSING
 
 LOG = logging.getLogger("airlock.reconciler")
 LOOK_SECONDS = 1.0
@@ -35,8 +35,6 @@ START_SECONDS = 180.0
 KINDS = ("Deployment", "Service", "HorizontalPodAutoscaler")
 FATAL = ("CrashLoopBackOff", "ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName",
          "CreateContainerConfigError", "CreateContainerError", "RunContainerError")  # fmt: skip
-PASSING = re.compile("failed to sync|timed out waiting")
-"""What a kubelet says that has not read a secret yet: it tries again."""
 
 
 class Pods:

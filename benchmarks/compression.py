@@ -1,8 +1,9 @@
 """Every method of compression on the networks of the use cases digits and fashion, each trained once.
 
-For each use case one file is picked on validation samples, as the compress step does: the fastest of those that are at
-most a quarter of the size and lose at most half a point. What it loses is then said of the test samples, which had no
-say; its speed is the median of rounds that take turns with the original's, each in a process of its own.
+For each use case one file is picked without the test samples: of those that are at most a quarter of the size, at
+least twice as fast, and lose at most half a point on validation samples, the largest, which changes the model least.
+What it loses is then said of the test samples, which had no say; its speed is the median of rounds that take turns with
+the original's, each in a process of its own.
 
 Fashion is the part of Fashion-MNIST that ``AIRLOCK_TEST_DATA`` names, or ``shared/data`` beside the checkout.
 """
@@ -34,6 +35,7 @@ from airlock.stores.layers import open_layers
 
 CLASSES, ROUNDS, SIZE, POINTS, SPEED = 10, 7, 0.25, 0.5, 2.0
 RETRAINED = {"epochs": 20, "batch_size": 32}
+GENTLE = {"method": "structured_pruning", "keep": 0.9, **RETRAINED, "learning_rate": 1e-4}  # a tenth of the training's
 PRUNED = {"method": "structured_pruning", "keep": 0.5, **RETRAINED}
 THIN = {"method": "low_rank", **RETRAINED}
 STUDENT = {"method": "distillation", "keep": 0.5, "epochs": 40, "batch_size": 32}
@@ -50,6 +52,7 @@ WAYS: list[Any] = [
     [PRUNED, "litert_dynamic"],
     [PRUNED, "litert_int8"],
     [PRUNED | {"keep": 0.75}, "litert_dynamic"],
+    [GENTLE, "litert_dynamic"],
     THIN,
     [THIN, "litert_dynamic"],
     STUDENT,
@@ -83,8 +86,8 @@ def measure(name: str, use_case: Any, splits: dict[str, Split], folder: Path) ->
     original, *others = compressed(Workshop(model, work), splits, folder)
     fit = [each for each in others if passes(each, original)]
     if not fit:
-        print(f"{name}: nothing is small enough and keeps to the rule on validation samples", flush=True)
-    best = min(fit or others, key=lambda each: each.probed.costs.p50_ms)
+        print(f"{name}: nothing is small and fast enough and keeps to the rule on validation samples", flush=True)
+    best = max(fit or others, key=lambda each: each.probed.bytes)
     speeds = [speed(original, best, splits) for _ in range(ROUNDS)]
     whole = best.row.test[0]
     print(
@@ -141,8 +144,10 @@ def line(tried: Tried, original: Tried) -> str:
 
 
 def passes(tried: Tried, original: Tried) -> bool:
-    """Say whether a file is small enough, and loses little enough on validation samples."""
-    return tried.probed.bytes <= SIZE * original.probed.bytes and tried.row.validation[0].points_lost <= POINTS
+    """Say whether a file is small and fast enough, and loses little enough on validation samples."""
+    small = tried.probed.bytes <= SIZE * original.probed.bytes
+    fast = tried.probed.costs.p50_ms * SPEED <= original.probed.costs.p50_ms
+    return small and fast and tried.row.validation[0].points_lost <= POINTS
 
 
 def speed(original: Tried, best: Tried, splits: dict[str, Split]) -> float:

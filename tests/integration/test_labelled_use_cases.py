@@ -9,7 +9,7 @@ import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import boto3
@@ -29,7 +29,7 @@ from airlock.stores.layers import open_layers
 from airlock.stores.ledger import Ledger
 from tests.integration.conftest import Stack, free_ports
 from tests.integration.labelling import WRONG, LabelledJourney
-from tests.services import radosgw
+from tests.services import environment, radosgw
 from tests.services.label_studio import TOKEN, LabelStudioServer, label_studio_data
 
 __all__ = ["label_studio_data"]
@@ -39,15 +39,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 ARCHIVE = "bbc-fulltext.zip"
 ARTICLES, DIFFERENT = 1781, 1722
 S3 = {name: f"s3://airlock/{name}" for name in ("artifacts", "datasets", "sealed")}
-
-
-@contextmanager
-def environment(values: dict[str, str]) -> Iterator[None]:
-    """Set variables, for the stack inherits what starts it."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in values.items():
-            patch.setenv(name, value)
-        yield
 
 
 # Where S3 can be had it stands for both in `make test`, and `make soak` runs the other too: minutes each.

@@ -1,12 +1,14 @@
 """A whole stack whose steps and models run on the cluster: its settings say so, the DAG files are the laptop's."""
 
 import json
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import boto3
 import msgspec
@@ -17,10 +19,11 @@ from airlock.launcher.stack import down, up
 from tests.integration.conftest import DAGS, Stack, free_ports
 from tests.kubernetes.cluster import TestCluster, state_folder
 from tests.kubernetes.profile import host_profile
-from tests.services import radosgw
+from tests.services import environment, radosgw
+from tests.services.label_studio import TOKEN
 
 TARGET = "cluster"
-COMPUTE = "trained.*=cpu digits_model.train=gpu:1 digits_model.*=cpu"
+COMPUTE = "trained.*=cpu digits_model.train=gpu:1 digits_model.*=cpu fashion_model.*=cpu"
 STORES = {name: f"s3://airlock/{name}" for name in ("artifacts", "datasets", "sealed")}
 
 
@@ -39,24 +42,38 @@ def host_image(cluster: TestCluster) -> str:
 @pytest.fixture(scope="session")
 def cluster_stack(cluster: TestCluster, host_image: str, plugins: Path) -> Iterator[Stack]:
     """Start the stack once, on S3; its people are as everywhere."""
+    with site(cluster, host_image, plugins) as stack:
+        stack.wait_for_dags("digits_data", "digits_model", "digits_deployment", "trained")
+        yield stack
+
+
+@contextmanager
+def site(cluster: TestCluster, image: str, plugins: Path, studio: Path | None = None) -> Iterator[Stack]:
+    """Start such a stack.
+
+    :param studio: data of a Label Studio that is to run beside it.
+    """
     if reason := radosgw.missing():
         pytest.skip(reason)
     console = Console(force_terminal=False)
     with ExitStack() as stays:
         server = stays.enter_context(radosgw.running())
-        patch = stays.enter_context(pytest.MonkeyPatch.context())
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
+        stays.enter_context(environment(server.environment))
         boto3.client("s3").create_bucket(Bucket="airlock")
         home = Path(
             stays.enter_context(tempfile.TemporaryDirectory(prefix="airlock-stack-", ignore_cleanup_errors=True))
         )
         secret = [f"--from-literal={name}={value}" for name, value in server.environment.items()]
-        cluster.kubectl("create", "secret", "generic", "store", *secret)
-        where = STORES | {"compute": COMPUTE, "target": TARGET} | _files(home, cluster, host_image, plugins)
+        named = f"store-{uuid4().hex[:8]}"
+        cluster.kubectl("create", "secret", "generic", named, *secret)
+        stays.callback(cluster.kubectl, "delete", "secret", named)
+        where = STORES | {"compute": COMPUTE, "target": TARGET} | _files(home, cluster, image, plugins, named)
         (home / "settings.json").write_bytes(msgspec.json.encode(where))
+        if studio:
+            (home / "secrets.json").write_bytes(msgspec.json.encode({"labelling": TOKEN}))
+            shutil.copytree(studio, home / "labelling")
         stays.callback(down, home, console=console)
-        up(home, port_base=free_ports(), console=console, dags=DAGS)
+        up(home, port_base=free_ports(), console=console, dags=DAGS, labelling=studio is not None)
         stack = Stack(home)
         connection = {
             "connection_id": "kubernetes_default",
@@ -64,18 +81,18 @@ def cluster_stack(cluster: TestCluster, host_image: str, plugins: Path) -> Itera
             "extra": json.dumps({"kube_config_path": str(cluster.kubeconfig)}),
         }
         assert stack.person("Admin").client.post("/connections", json=connection).status_code == 201
-        stack.wait_for_dags("digits_data", "digits_model", "digits_deployment", "trained")
         yield stack
 
 
-def _files(home: Path, cluster: TestCluster, image: str, plugins: Path) -> dict[str, str]:
+def _files(home: Path, cluster: TestCluster, image: str, plugins: Path, secret: str) -> dict[str, str]:
     """Write what compute profiles and targets are; return the settings that name the files."""
     gpu = {"memory": "1500Mi", "nvidia.com/gpu": "1"}
     profiles = {
         "cpu": host_profile([home], plugins, amount="cpu"),
         "gpu": host_profile([home], plugins, amount="nvidia.com/gpu", resources=gpu, schedule_timeout=300),
     }
-    documents = {"profiles": profiles, "targets": {TARGET: serving_target(cluster, image, profiles["cpu"])}}
+    target = serving_target(cluster, image, profiles["cpu"], credentials=secret)
+    documents = {"profiles": profiles, "targets": {TARGET: target}}
     for name, document in documents.items():
         (home / f"{name}-of-the-site.json").write_text(json.dumps(document))
     return {name: str(home / f"{name}-of-the-site.json") for name in documents}

@@ -125,7 +125,7 @@ class TestTheDeploymentDag:
             assert client.manifest() == before.manifest
 
 
-def bodies(stack: Stack, kind: str) -> list[dict[str, Any]]:
+def bodies(stack: Stack, kind: str, use_case: str = "digits") -> list[dict[str, Any]]:
     """What the ledger says of one kind of event, in its order."""
     ledger = Ledger(open_database(stack.settings.database))
-    return [record.body for record in ledger.records() if (record.kind, record.use_case) == (kind, "digits")]
+    return [record.body for record in ledger.records() if (record.kind, record.use_case) == (kind, use_case)]

@@ -80,6 +80,31 @@ class SearchStep(StepOperator):
         tensors = {ONLY: self.tensors} if "ref" in self.tensors else self.tensors
         return super().inputs | {"tensors": tensors, "code": code, "space": space}
 
+    def abandoned(self, context: "Context") -> None:
+        """End its trials and the search's run too: nobody is left who would."""
+        super().abandoned(context)
+        if find_spec("optuna") is None:
+            self.log.info("Optuna is not installed here: what was running ends with the search's conclusion.")
+            return
+        from airlock.model.registry import Registry
+        from airlock.model.search.abandoned import end_trials
+        from airlock.model.search.study import Studies
+
+        run, group = run_info(context), self.task_id.rpartition(".")[0]
+        prefix = "/".join(filter(None, (run.dag, run.run, group))) + "/"
+        try:
+            registry = Registry(resolved_settings().tracking)
+            ended = end_trials(Studies(DatabaseHook().get_conn()), registry, prefix, self._left_by(context))
+        except AirlockError as error:
+            self.log.warning("Could not end its trials: %s", error)
+        else:
+            self.log.info("Ended %s trials as failed.", ended)
+
+    def _left_by(self, context: "Context") -> str:
+        """Return whose trials end with this task; empty for everybody's, who have all ended before it began."""
+        del context
+        return ""
+
     def _asked_again(self, context: "Context") -> bool:
         """Say whether a reviewer asked for the search, or any task of its group, to be done again."""
         asked = str(rework_of(context).get("step", "")).partition(".")[0]
@@ -106,25 +131,8 @@ class SearchTrialsStep(SearchStep):
         concluded = super()._look_up(context, msgspec.structs.replace(spec, step=ConcludeSearchStep.step))
         return concluded if concluded and concluded.result else None
 
-    def abandoned(self, context: "Context") -> None:
-        """End its trials too: with no worker left there is no conclusion that would."""
-        super().abandoned(context)
-        if find_spec("optuna") is None:
-            self.log.info("Optuna is not installed here: a trial that was running ends with the search's conclusion.")
-            return
-        from airlock.model.registry import Registry
-        from airlock.model.search.abandoned import end_trials
-        from airlock.model.search.study import Studies
-
-        run, group = run_info(context), self.task_id.rpartition(".")[0]
-        prefix = "/".join(filter(None, (run.dag, run.run, group))) + "/"
-        try:
-            registry = Registry(resolved_settings().tracking)
-            ended = end_trials(Studies(DatabaseHook().get_conn()), registry, prefix, run.owner)
-        except AirlockError as error:
-            self.log.warning("Could not end its trials: %s", error)
-        else:
-            self.log.info("Ended %s trials as failed.", ended)
+    def _left_by(self, context: "Context") -> str:
+        return run_info(context).owner
 
 
 class SearchTrialsOperator(SubprocessPlace, SearchTrialsStep):

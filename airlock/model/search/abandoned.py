@@ -1,4 +1,4 @@
-"""A worker that failed for good: its trials end with it, and its search's run when nobody is left to go on."""
+"""A worker or a conclusion that failed for good: its trials end, and the search's run when nobody is left to go on."""
 
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ def end_trials(studies: Studies, registry: Registry, prefix: str, owner: str) ->
     goes on with them marks them anew.
 
     :param prefix: what the names of its studies begin with.
-    :param owner: the worker, without its try.
+    :param owner: the worker, without its try; empty for whichever, when all have ended.
     :raises InfrastructureError: the database or the tracking server does not answer.
     """
     ended = 0
@@ -34,7 +34,7 @@ def end_trials(studies: Studies, registry: Registry, prefix: str, owner: str) ->
             study = studies.open(name)
             trials = study.get_trials(deepcopy=False)
             running = [trial for trial in trials if trial.state.name == "RUNNING"]
-            own = [trial for trial in running if _owner(trial) == owner]
+            own = [trial for trial in running if owner in ("", _owner(trial))]
             for trial in own:
                 _end(studies, trial)
         left = {str(trial.user_attrs.get(RUN, "")): "FAILED" for trial in own}

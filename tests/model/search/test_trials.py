@@ -181,6 +181,16 @@ class TestAWorkerThatFailedForGood:
         assert [trial.state.name for trial in one.study.trials] == ["FAIL", "FAIL"]
         assert all("failed for good" in trial.user_attrs["outcome"]["reason"] for trial in one.study.trials)
 
+    def test_a_conclusion_takes_everybodys(self, join: Join) -> None:
+        """Its workers have all ended; what one of them could not end ends with it, and so does the search's run."""
+        one, two = join("dag/run/search.worker_1"), join("dag/run/search.worker_2#1")
+        one.study.set_user_attr(RUN, "of the search")
+        for trials, run in ((one, "of one"), (two, "of two")):
+            taken(trials).set_user_attr(RUN, run)
+        registry: Any = FakeRegistry()
+        assert end_trials(one.studies, registry, "study", "") == 2
+        assert registry.ended == {"of one": "FAILED", "of two": "FAILED", "of the search": "KILLED"}
+
 
 class TestStopping:
     def reasons(self, trials: Trials, curves: list[list[float]], metric: str = "val_loss") -> list[str]:

@@ -67,15 +67,15 @@ class Journey(Follower):
         others = [role for role in self.stack.roles if role != right]
         return {role: self.person(role).answer(dag, run, name, "Approve", "Let me.").status_code for role in others}
 
-    def fork(self, dag: str, change: str) -> None:
-        """Fork a run as a data scientist does, and follow what comes of it to the end.
+    def fork(self, dag: str, change: str, role: str = "data_scientist") -> None:
+        """Fork a run as somebody in a role does, and follow what comes of it to the end.
 
         :param change: as ``airlock run fork --set`` takes it.
         """
-        started, scientist = now(), self.stack.users["data_scientist"]
+        started, person = now(), self.stack.users[role]
         command = [str(Path(sys.executable).parent / "airlock"), "run", "fork", f"{dag}/{self.runs[dag]}"]
-        command += ["--user", scientist.username, "--set", change]
-        environment = os.environ | {"AIRLOCK_HOME": str(self.stack.home), "AIRLOCK_PASSWORD": scientist.password}
+        command += ["--user", person.username, "--set", change]
+        environment = os.environ | {"AIRLOCK_HOME": str(self.stack.home), "AIRLOCK_PASSWORD": person.password}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, done.stderr
         self.runs[dag] = done.stdout.split(f"{dag}/")[-1].strip()

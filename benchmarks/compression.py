@@ -2,8 +2,9 @@
 
 For each use case one file is picked without the test samples: of those that are at most a quarter of the size, at
 least twice as fast, and lose at most half a point on validation samples, the largest, which changes the model least.
-What it loses is then said of the test samples, which had no say; its speed is the median of rounds that take turns with
-the original's, each in a process of its own.
+What it loses is then said of the test samples, which have no say in the pick (the ways to pick from were chosen with
+them in view: docs/benchmarks.md); its speed is the median of rounds that take turns with the original's, each in a
+process of its own.
 
 Fashion is the part of Fashion-MNIST that ``AIRLOCK_TEST_DATA`` names, or ``shared/data`` beside the checkout.
 """

@@ -28,8 +28,8 @@ SAMPLES, HELD_OUT, SIDE = 4_000, 500, 28
 BATCH, EPOCHS, SEED, ROUNDS = 64, 4, 7, 9
 PIPELINE_EPOCHS, FILE_EPOCHS = 150, 15  # a pipeline takes 70 ms to be made, however much goes through it
 NEVER = 1e9
-Ways = dict[str, Callable[[], Any]]
 OFTEN = 2.0  # seconds between checkpoints: far more often than the 10 that are usual
+Ways = dict[str, Callable[[], Any]]
 
 
 def main() -> None:

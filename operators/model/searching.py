@@ -84,7 +84,7 @@ class SearchStep(StepOperator):
         """End its trials and the search's run too: nobody is left who would."""
         super().abandoned(context)
         if find_spec("optuna") is None:
-            self.log.info("Optuna is not installed here: what was running ends with the search's conclusion.")
+            self.log.info("Optuna is not installed here: what was running stays so until the search is concluded.")
             return
         from airlock.model.registry import Registry
         from airlock.model.search.abandoned import end_trials

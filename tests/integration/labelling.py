@@ -1,6 +1,10 @@
 """Drives a use case whose data people label: answers as the labelers over Label Studio's public API."""
 
+import shutil
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from airlock.governance.manifest import DataManifest, load
 from airlock.stores.database import open_database
@@ -8,11 +12,23 @@ from airlock.stores.labels import LabelStore
 from airlock.stores.layers import open_layers
 from tests.integration.conftest import Stack
 from tests.integration.lifecycle import Journey
-from tests.services.label_studio import Labeler
+from tests.services.label_studio import TOKEN, Labeler, LabelStudioServer
 
 WRONG = 3
 """How many of the second person's answers are wrong."""
 WAITS = {"wait_for_labels": "hand_off", "wait_for_adjudication": "adjudicate"}
+
+
+def prepare_studio(home: Path, data: Path) -> None:
+    """Give a stack that is not started yet a Label Studio of its own, on a copy: making its tables takes minutes."""
+    (home / "secrets.json").write_bytes(msgspec.json.encode({"labelling": TOKEN}))
+    shutil.copytree(data, home / "labelling")
+
+
+def people_of(stack: Stack) -> tuple[Labeler, ...]:
+    """Two who label on a stack's Label Studio."""
+    studio = LabelStudioServer(stack.home / "labelling", int(stack.settings.label_studio.rpartition(":")[2]))
+    return tuple(studio.labeler(f"{name}@example.com") for name in ("lena", "lara"))
 
 
 class LabelledJourney(Journey):
@@ -26,6 +42,11 @@ class LabelledJourney(Journey):
         self.use_case = use_case
         self.people = people
         self.labelled: set[str] = set()
+
+    def reads(self, location: Path) -> None:
+        """Say where the use case's data is."""
+        variable = {"key": f"airlock_{self.use_case}_location", "value": str(location)}
+        assert self.watcher.client.post("/variables", json=variable).status_code == 201
 
     @property
     def run(self) -> str:

@@ -13,16 +13,6 @@ from airlock.stores.database import open_database
 from airlock.stores.gates import GateRequests
 from tests.integration.conftest import Stack
 
-SLOW = b"""
-import time
-
-
-def postprocess(outputs):
-    time.sleep(0.06)
-    return {}
-"""
-"""A postprocessing that changes nothing and takes its time."""
-
 
 class Journey(Follower):
     """A follower that also keeps what happens when the wrong people answer, and can reject.

@@ -4,7 +4,6 @@ Real Airflow, PostgreSQL, Label Studio; on disk, and on S3. The DAG files are th
 are differs. Two people answer over Label Studio's public API, one of them sometimes wrong; disputes are settled.
 """
 
-import shutil
 import tempfile
 import zipfile
 from collections import Counter
@@ -28,9 +27,9 @@ from airlock.stores.labels import LabelStore
 from airlock.stores.layers import open_layers
 from airlock.stores.ledger import Ledger
 from tests.integration.conftest import Stack, free_ports
-from tests.integration.labelling import WRONG, LabelledJourney
+from tests.integration.labelling import WRONG, LabelledJourney, people_of, prepare_studio
 from tests.services import environment, radosgw
-from tests.services.label_studio import TOKEN, LabelStudioServer, label_studio_data
+from tests.services.label_studio import TOKEN, label_studio_data
 
 __all__ = ["label_studio_data"]
 
@@ -67,16 +66,12 @@ def news(place: dict[str, str], label_studio_data: Path, test_data: Path) -> Ite
     ):
         home = Path(folder)
         (home / "settings.json").write_bytes(msgspec.json.encode(place))
-        (home / "secrets.json").write_bytes(msgspec.json.encode({"labelling": TOKEN}))
-        shutil.copytree(label_studio_data, home / "labelling")  # making its tables takes minutes
+        prepare_studio(home, label_studio_data)
         stays.callback(down, home, console=console)
         up(home, port_base=free_ports(), console=console, labelling=True)
         stack = Stack(home)
-        studio = LabelStudioServer(home / "labelling", int(stack.settings.label_studio.rpartition(":")[2]))
-        people = tuple(studio.labeler(f"{name}@example.com") for name in ("lena", "lara"))
-        journey = LabelledJourney(stack, "news", people)
-        variable = {"key": "airlock_news_location", "value": str(test_data / ARCHIVE)}
-        assert journey.watcher.client.post("/variables", json=variable).status_code == 201
+        journey = LabelledJourney(stack, "news", people_of(stack))
+        journey.reads(test_data / ARCHIVE)
         journey.through("news", ("data", "model"))
         yield journey
 
@@ -196,8 +191,7 @@ class TestTheModelOfTexts:
 def fashion(news: LabelledJourney, test_data: Path) -> LabelledJourney:
     """The pictures in IDX files, on the same stack, through all three pipelines."""
     journey = LabelledJourney(news.stack, "fashion", news.people)
-    variable = {"key": "airlock_fashion_location", "value": str(test_data / "fashion-mnist")}
-    assert journey.watcher.client.post("/variables", json=variable).status_code == 201
+    journey.reads(test_data / "fashion-mnist")
     journey.through("fashion")
     return journey
 

@@ -17,7 +17,6 @@ import pytest
 from airlock.demo.follow import now
 from airlock.demo.serving import ask_served, closing_line, ledger_holds
 from airlock.digests import short
-from airlock.errors import UserError
 from airlock.governance.manifest import CandidateManifest, ReleaseManifest, chain
 from airlock.launcher.layout import Layout
 from airlock.launcher.status import status, total_memory
@@ -26,7 +25,8 @@ from airlock.stores.gates import GateRequests
 from airlock.stores.layers import open_layers
 from airlock.stores.ledger import Ledger
 from tests.integration.conftest import Stack
-from tests.integration.lifecycle import SLOW, Journey
+from tests.integration.lifecycle import Journey
+from tests.integration.successors import promoted, records, rolled_back
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 
@@ -48,12 +48,6 @@ def digits(stack: Stack) -> Journey:
     journey = Journey(stack)
     journey.through("digits")
     return journey
-
-
-def records(stack: Stack, kind: str, use_case: str = "digits") -> list[dict[str, object]]:
-    """What the ledger says of one use case: other tests work on the same stack."""
-    ledger = Ledger(open_database(stack.settings.database))
-    return [record.body for record in ledger.records() if (record.kind, record.use_case) == (kind, use_case)]
 
 
 class TestFirstTime:
@@ -183,23 +177,12 @@ class TestRevision:
 
 
 class TestSuccessors:
-    def test_a_good_one_is_promoted_after_a_canary(self, stack: Stack, digits: Journey) -> None:
-        before = ask_served("digits", stack.settings).manifest
-        digits.fork("digits_model", "train.parameters.dropout=0.25")
-        after = ask_served("digits", stack.settings).manifest
-        assert after != before
-        rollouts = [body for body in records(stack, "rollout") if body["manifest"] == after]
-        assert [body["share"] for body in rollouts if "share" in body] == [0.05, 0.25, 1.0]
+    def test_a_good_one_is_promoted_after_a_canary(self, digits: Journey) -> None:
+        promoted(digits, "train.parameters.dropout=0.25")
 
     def test_a_bad_one_is_rolled_back_by_itself(self, stack: Stack, digits: Journey) -> None:
-        """It answers as well as the champion, and takes its time: nothing before the canary asks it for speed."""
-        before = ask_served("digits", stack.settings).manifest
-        slow = msgspec.json.encode(open_layers(stack.settings).put(SLOW, "text/x-python")).decode()
-        with pytest.raises(UserError, match=r"digits_deployment failed at canary.*rolled back at .* ms against"):
-            digits.fork("digits_deployment", f"package.postprocessing={slow}")
-        (back,) = records(stack, "rollback")
-        assert (back["manifest"], back["from"] != before) == (before, True)
-        assert ask_served("digits", stack.settings).manifest == before
+        before = rolled_back(digits)
+        assert ask_served("digits", stack.settings).manifest == before.manifest
 
 
 class TestRetraining:

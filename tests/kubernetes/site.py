@@ -1,7 +1,6 @@
 """A whole stack whose steps and models run on the cluster: its settings say so, the DAG files are the laptop's."""
 
 import json
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -17,10 +16,10 @@ from rich.console import Console
 
 from airlock.launcher.stack import down, up
 from tests.integration.conftest import DAGS, Stack, free_ports
+from tests.integration.labelling import prepare_studio
 from tests.kubernetes.cluster import TestCluster, state_folder
 from tests.kubernetes.profile import host_profile
 from tests.services import environment, radosgw
-from tests.services.label_studio import TOKEN
 
 TARGET = "cluster"
 COMPUTE = "trained.*=cpu digits_model.train=gpu:1 digits_model.*=cpu fashion_model.*=cpu"
@@ -70,8 +69,7 @@ def site(cluster: TestCluster, image: str, plugins: Path, studio: Path | None = 
         where = STORES | {"compute": COMPUTE, "target": TARGET} | _files(home, cluster, image, plugins, named)
         (home / "settings.json").write_bytes(msgspec.json.encode(where))
         if studio:
-            (home / "secrets.json").write_bytes(msgspec.json.encode({"labelling": TOKEN}))
-            shutil.copytree(studio, home / "labelling")
+            prepare_studio(home, studio)
         stays.callback(down, home, console=console)
         up(home, port_base=free_ports(), console=console, dags=DAGS, labelling=studio is not None)
         stack = Stack(home)

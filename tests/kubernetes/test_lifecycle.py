@@ -5,19 +5,14 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
 
-import msgspec
 import pytest
 
 from airlock.demo.serving import ask_served
 from airlock.deployment.client import ModelClient
-from airlock.errors import UserError
-from airlock.stores.database import open_database
-from airlock.stores.layers import open_layers
-from airlock.stores.ledger import Ledger
 from tests.integration.conftest import Stack
-from tests.integration.lifecycle import SLOW, Journey
+from tests.integration.lifecycle import Journey
+from tests.integration.successors import promoted, rolled_back
 from tests.kubernetes.cluster import TestCluster
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(1800)]
@@ -103,29 +98,10 @@ class TestTheDeploymentDag:
         assert served.endpoint.endswith("/digits@cluster")
         assert served.accuracy >= 0.97
 
-    def test_a_good_successor_is_promoted_after_a_canary(self, cluster_stack: Stack, digits: Journey) -> None:
-        before = ask_served("digits", cluster_stack.settings).manifest
-        digits.fork("digits_model", "train.parameters.dropout=0.25")
-        after = ask_served("digits", cluster_stack.settings).manifest
-        assert after != before
-        shares = [
-            body["share"] for body in bodies(cluster_stack, "rollout") if body["manifest"] == after and "share" in body
-        ]
-        assert shares == [0.05, 0.25, 1.0]
+    def test_a_good_successor_is_promoted_after_a_canary(self, digits: Journey) -> None:
+        promoted(digits, "train.parameters.dropout=0.25")
 
-    def test_a_bad_one_is_rolled_back_by_itself(self, cluster_stack: Stack, digits: Journey) -> None:
-        """It answers as well as the champion, and takes its time: nothing before the canary asks it for speed."""
-        before = ask_served("digits", cluster_stack.settings)
-        slow = msgspec.json.encode(open_layers(cluster_stack.settings).put(SLOW, "text/x-python")).decode()
-        with pytest.raises(UserError, match=r"digits_deployment failed at canary.*rolled back at .* ms against"):
-            digits.fork("digits_deployment", f"package.postprocessing={slow}")
-        (back,) = bodies(cluster_stack, "rollback")
-        assert (back["manifest"], back["from"] != before.manifest) == (before.manifest, True)
+    def test_a_bad_one_is_rolled_back_by_itself(self, digits: Journey) -> None:
+        before = rolled_back(digits)
         with ModelClient(before.endpoint) as client:
             assert client.manifest() == before.manifest
-
-
-def bodies(stack: Stack, kind: str, use_case: str = "digits") -> list[dict[str, Any]]:
-    """What the ledger says of one kind of event, in its order."""
-    ledger = Ledger(open_database(stack.settings.database))
-    return [record.body for record in ledger.records() if (record.kind, record.use_case) == (kind, use_case)]

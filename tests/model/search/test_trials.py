@@ -167,11 +167,16 @@ class FakeRegistry:
 
 
 class TestAWorkerThatFailedForGood:
-    def test_takes_its_own_trial_with_it_and_the_last_one_the_search(self, join: Join) -> None:
+    @pytest.fixture
+    def one(self, join: Join) -> Trials:
+        """Two workers of a search, each with a trial in a run of its own: the first."""
         one, two = join("dag/run/search.worker_1"), join("dag/run/search.worker_2#1")
         one.study.set_user_attr(RUN, "of the search")
         for trials, run in ((one, "of one"), (two, "of two")):
             taken(trials).set_user_attr(RUN, run)
+        return one
+
+    def test_takes_its_own_trial_with_it_and_the_last_one_the_search(self, one: Trials) -> None:
         registry: Any = FakeRegistry()
         assert end_trials(one.studies, registry, "study", "dag/run/search.worker_1") == 1
         assert registry.ended == {"of one": "FAILED"}, "Another one goes on."
@@ -181,12 +186,8 @@ class TestAWorkerThatFailedForGood:
         assert [trial.state.name for trial in one.study.trials] == ["FAIL", "FAIL"]
         assert all("failed for good" in trial.user_attrs["outcome"]["reason"] for trial in one.study.trials)
 
-    def test_a_conclusion_takes_everybodys(self, join: Join) -> None:
+    def test_a_conclusion_takes_everybodys(self, one: Trials) -> None:
         """Its workers have all ended; what one of them could not end ends with it, and so does the search's run."""
-        one, two = join("dag/run/search.worker_1"), join("dag/run/search.worker_2#1")
-        one.study.set_user_attr(RUN, "of the search")
-        for trials, run in ((one, "of one"), (two, "of two")):
-            taken(trials).set_user_attr(RUN, run)
         registry: Any = FakeRegistry()
         assert end_trials(one.studies, registry, "study", "") == 2
         assert registry.ended == {"of one": "FAILED", "of two": "FAILED", "of the search": "KILLED"}

@@ -90,7 +90,7 @@ class Model:
         self.onnx = folder / "model.onnx"
         weights = folder / "weights.npz"
         make = [sys.executable, str(HERE / "serving.py"), "make", name, str(folder), str(side), str(pools), str(units)]
-        subprocess.run(make, check=True, capture_output=True)
+        subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
         subprocess.run([python, RIVALS / "make_onnx.py", weights, self.onnx], check=True)
         self.image = np.random.default_rng(7).integers(0, 255, (1, side, side, 1)).astype(np.uint8)
         self.manifest = (folder / "manifest").read_text()
@@ -120,7 +120,6 @@ def make(name: str, folder: Path, side: int, pools: int, units: int) -> None:
     from airlock.digests import digest_bytes
     from airlock.governance.manifest import ReleaseManifest
     from airlock.model.backend import seed_everything
-    from airlock.model.compression import export_float
     from airlock.model.network import Network
     from airlock.references import Artifact
 
@@ -129,6 +128,8 @@ def make(name: str, folder: Path, side: int, pools: int, units: int) -> None:
     network = Network(found, (side, side, 1), len(CLASSES), {"units": units})
     model = network.build()
     np.savez(folder / "weights.npz", *model.get_weights(), pools=pools, side=side)
+    exported = folder / "model.tflite"
+    model.export(exported, format="litert", verbose=False)
     file = io.BytesIO()
     Image.fromarray(np.full((side, side), 100, np.uint8)).save(file, "PNG")
     code = code_of("preprocessing.py", TRANSFORM)
@@ -142,7 +143,7 @@ def make(name: str, folder: Path, side: int, pools: int, units: int) -> None:
     )
     sample = Given(label="0", sent={"image": file.getvalue()})
     parts = Parts(
-        config=config, model=export_float(model), code={code.file: TRANSFORM}, licence=b"free", samples=[sample]
+        config=config, model=exported.read_bytes(), code={code.file: TRANSFORM}, licence=b"free", samples=[sample]
     )
     package = build_package(parts)
     package.write(folder / "package")

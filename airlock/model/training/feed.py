@@ -4,7 +4,6 @@ x stays as it lies on disk (``uint8``, say) until the model casts it, on its own
 of a batch.
 """
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,8 @@ from airlock.model.training.sharing import Group
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+AHEAD = 8  # batches
 
 
 class Feed:
@@ -37,34 +38,14 @@ class Feed:
         """Batches of an epoch."""
         return -(-len(self.split.y) // self.batch_size)
 
-    def order(self, epoch: int) -> "NDArray[np.int64]":
-        """Return the places of an epoch's samples, in the order in which they are seen."""
-        return np.random.default_rng([self.seed, epoch]).permutation(len(self.split.y))
-
     def batch(self, epoch: int, number: int) -> "tuple[NDArray[Any], ...]":
         """Return the samples and labels of a batch, numbered from 0; of a shared one also their weights."""
         if epoch != self._epoch:
-            self._epoch, self._order = epoch, self.order(epoch)
-        places, *weights = self._seen(self._order, number)
+            self._epoch = epoch
+            self._order = np.random.default_rng([self.seed, epoch]).permutation(len(self.split.y))
+        places = self._order[number * self.batch_size : (number + 1) * self.batch_size]
+        places, *weights = self.group.share(places) if self.group else (places,)
         return self.split.x[places], self.split.y[places], *weights
-
-    def seen(self, epoch: int, batch: int) -> "tuple[NDArray[Any], ...]":
-        """Return the places of all that this worker sees in an epoch from a batch on, in order; and their weights."""
-        order = self.order(epoch)
-        if self.group is None:
-            return (order[batch * self.batch_size :],)
-        shares = [self._seen(order, number) for number in range(batch, self.batches)]
-        return tuple(np.concatenate(part) for part in zip(*shares, strict=True))
-
-    @property
-    def share_size(self) -> int:
-        """Samples of a batch that this worker sees."""
-        return -(-self.batch_size // (self.group.count if self.group else 1))
-
-    def _seen(self, order: "NDArray[np.int64]", number: int) -> "tuple[NDArray[Any], ...]":
-        """Return the places of what this worker sees of a batch, and their weights where others see the rest."""
-        places = order[number * self.batch_size : (number + 1) * self.batch_size]
-        return self.group.share(places) if self.group else (places,)
 
     def from_place(self, epoch: int, batch: int, epochs: int, backend: str) -> Any:
         """Return the batches as ``fit`` takes them on a backend."""
@@ -78,8 +59,8 @@ class Feed:
             return {"validation_data": (self.split.x, self.split.y), "validation_batch_size": self.batch_size}
         import tensorflow as tf
 
-        places = tf.data.Dataset.range(len(self.split.y)).batch(self.batch_size)
-        return {"validation_data": _gathered(self, places)}
+        every = tf.range(len(self.split.y), dtype=tf.int64)
+        return {"validation_data": _ahead(_batches(self, _tensors(self.split), every, 0))}
 
 
 def _sequence(feed: Feed, batch: int) -> Any:
@@ -98,29 +79,66 @@ def _sequence(feed: Feed, batch: int) -> Any:
 
 
 def _pipeline(feed: Feed, epoch: int, batch: int, epochs: int) -> Any:
-    """Gather ahead of the training step, on threads that the interpreter's lock does not hold up."""
+    """Gather ahead of the training step, on threads that the interpreter's lock does not hold up.
+
+    The orders are drawn in the graph: of what Python gives, TensorFlow makes nothing ahead while it is deterministic.
+    """
     import tensorflow as tf
 
-    def orders() -> "Iterator[tuple[NDArray[Any], ...]]":
-        for number in range(epoch, epochs + 1):
-            yield feed.seen(number, batch if number == epoch else 0)
+    tensors = _tensors(feed.split)
+    every = tf.range(len(feed.split.y), dtype=tf.int64)
 
-    kinds = (tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.float32))
-    found = tf.data.Dataset.from_generator(orders, output_signature=kinds[: 2 if feed.group else 1])
-    return _gathered(feed, found.flat_map(lambda *order: _cut(order, feed.share_size)))
+    def batches(number: Any) -> Any:
+        order = tf.random.experimental.stateless_shuffle(every, tf.stack([feed.seed, number]))
+        return _batches(feed, tensors, order, tf.where(number == epoch, batch * feed.batch_size, 0))
+
+    return _ahead(tf.data.Dataset.range(epoch, epochs + 1).flat_map(batches))
 
 
-def _cut(order: Any, size: int) -> Any:
-    """Cut an epoch's places into batches, as slices: one sample at a time costs more than to gather it."""
+def _tensors(split: Split) -> "tuple[Any, Any]":
+    """Return x and y as the graph refers to them: made within it, they would be copied into it, at most 2 GB."""
     import tensorflow as tf
 
-    starts = tf.data.Dataset.range(0, tf.shape(order[0], tf.int64)[0], size)
-    return starts.map(lambda start: tuple(part[start : start + size] for part in order))
+    return tf.convert_to_tensor(split.x), tf.convert_to_tensor(split.y)
 
 
-def _gathered(feed: Feed, places: Any) -> Any:
+def _batches(feed: Feed, tensors: "tuple[Any, Any]", order: Any, first: Any) -> Any:
+    """Cut an epoch's places into batches and gather these in one stage: another one costs as much again.
+
+    :param first: the place in the order at which the first batch begins.
+    """
     import tensorflow as tf
 
-    x, y = tf.convert_to_tensor(feed.split.x), tf.convert_to_tensor(feed.split.y)
-    found = places.map(lambda batch, *weights: (tf.gather(x, batch), tf.gather(y, batch), *weights), tf.data.AUTOTUNE)
-    return found.prefetch(2)
+    x, y = tensors
+    count = len(feed.split.y)
+
+    def gathered(start: Any) -> Any:
+        places = tf.slice(order, [start], [tf.minimum(count - start, feed.batch_size)])
+        places, *weights = _shared(feed, places) if feed.group else (places,)
+        return tf.gather(x, places), tf.gather(y, places), *weights
+
+    return tf.data.Dataset.range(tf.cast(first, tf.int64), count, feed.batch_size).map(gathered)
+
+
+def _shared(feed: Feed, places: Any) -> "tuple[Any, Any]":
+    """Return this worker's places of a batch, which is a whole one or an epoch's last, and their weights."""
+    import tensorflow as tf
+
+    assert feed.group is not None
+    rest = len(feed.split.y) % feed.batch_size or feed.batch_size
+    whole, last = (feed.group.share(np.arange(count)) for count in (feed.batch_size, rest))
+    mine, weights = tf.cond(
+        tf.equal(tf.size(places), feed.batch_size),
+        lambda: (tf.constant(whole[0]), tf.constant(whole[1])),
+        lambda: (tf.constant(last[0]), tf.constant(last[1])),
+    )
+    return tf.gather(places, mine), weights
+
+
+def _ahead(batches: Any) -> Any:
+    """Make batches ahead, some at a time; tuning how many costs more than it gives where all is in memory."""
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.prefetch(AHEAD).with_options(options)

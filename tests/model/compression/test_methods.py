@@ -89,7 +89,8 @@ def accuracy(path: Path, split: Split) -> float:
     return float((open_model(path).predict(np.asarray(split.x)).argmax(axis=1) == split.y).mean())
 
 
-STRONG = {"epochs": 6, "batch_size": 16, "learning_rate": 0.004}
+# Long enough that the order of the samples does not matter: after 6 epochs it decides between 0.45 and 0.9.
+STRONG = {"epochs": 24, "batch_size": 16, "learning_rate": 0.002}
 CASES = [
     ("litert_float32", "litert", 1.0, 0.0),
     ("litert_dynamic", "litert", 0.6, 0.03),
@@ -101,10 +102,10 @@ CASES = [
     ([{"method": "structured_pruning", **STRONG}, "litert_int8"], "litert", 0.35, 0.1),
     ({"method": "low_rank", **STRONG}, "litert", 0.9, 0.1),
     (
-        {"method": "distillation", "keep": 0.5, "epochs": 10, "batch_size": 16, "learning_rate": 0.01},
+        {"method": "distillation", "keep": 0.5, "epochs": 40, "batch_size": 16, "learning_rate": 0.005},
         "litert",
         0.45,
-        0.2,
+        0.1,
     ),
 ]
 

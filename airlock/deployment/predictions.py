@@ -17,7 +17,8 @@ from airlock.deployment.spool import Predicted, Segment, Spool, Truth
 from airlock.digests import digest_bytes
 
 MOST_WAITING = 20_000  # records in memory: some seconds of what one server can answer
-EVERY_SECONDS = 0.25
+EVERY_SECONDS = 0.25  # a segment
+BURST_SECONDS = 0.02  # of notes that are worked off at a time: while that lasts answers take twice as long
 SEGMENT_ROWS = 4_096
 NPZ = "application/x-npz"
 DOCUMENT_BYTES = 4_096
@@ -53,6 +54,7 @@ class PredictionLog:
         self.written = self.dropped = 0
         self._notes: deque[Note] = deque()
         self._truths: deque[Truth] = deque()
+        self._rows: list[Predicted] = []  # of the next segment
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="predictions", daemon=True)
 
@@ -80,24 +82,33 @@ class PredictionLog:
         return True
 
     def _work(self) -> None:
-        while not self._stop.wait(EVERY_SECONDS):
-            self._write()
+        due = time.monotonic() + EVERY_SECONDS
+        while not self._stop.wait(BURST_SECONDS):
+            self._take()
+            if time.monotonic() >= due:
+                self._write()
+                due = time.monotonic() + EVERY_SECONDS
+        self._take()
         self._write()
 
-    def _write(self) -> None:
-        while self._notes or self._truths:
-            predictions: list[Predicted] = []
-            while self._notes and len(predictions) < SEGMENT_ROWS:
-                predictions += self._rows(self._notes.popleft())
-            truths = [self._truths.popleft() for _ in range(len(self._truths))]
-            if self.spool.write(Segment(predictions=predictions, truths=truths)):
-                self.written += len(predictions)
-            else:
-                self.dropped += len(predictions) + len(truths)
+    def _take(self) -> None:
+        while self._notes:
+            note = self._notes.popleft()
+            count = row_count(note.inputs)
+            self._rows += (self._row(note, at, f"{note.id}.{at}" if count > 1 else note.id) for at in range(count))
+            if len(self._rows) >= SEGMENT_ROWS:
+                self._write()
 
-    def _rows(self, note: Note) -> list[Predicted]:
-        count = row_count(note.inputs)
-        return [self._row(note, at, f"{note.id}.{at}" if count > 1 else note.id) for at in range(count)]
+    def _write(self) -> None:
+        """Write a segment of what there is."""
+        truths = [self._truths.popleft() for _ in range(len(self._truths))]
+        if not self._rows and not truths:
+            return
+        if self.spool.write(Segment(predictions=self._rows, truths=truths)):
+            self.written += len(self._rows)
+        else:
+            self.dropped += len(self._rows) + len(truths)
+        self._rows = []
 
     def _row(self, note: Note, at: int, name: str) -> Predicted:
         inputs = {key: np.ascontiguousarray(values[at]) for key, values in note.inputs.items()}

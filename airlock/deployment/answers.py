@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from airlock.deployment.config import PackageConfig
+from airlock.deployment.config import PackageConfig, Sample
 from airlock.deployment.outputs import Answer, AnyArray, Custom, Labels, Mask, Picture, Probabilities
 
 
@@ -32,6 +32,24 @@ def document(values: Mapping[str, Any], config: PackageConfig) -> Answer:
         else:
             answer[output.name] = _shown(value, output)
     return answer
+
+
+def stated(sample: Sample, config: PackageConfig) -> Answer:
+    """Return the answer, as JSON, that a package states for one of its samples."""
+    values = {
+        each.name: sample.outputs[each.name]
+        if isinstance(each, Custom)
+        else np.asarray(sample.outputs[each.name], each.dtype)
+        for each in config.outputs
+    }
+    answer: Answer = msgspec.json.decode(to_json(document(values, config)))
+    return answer
+
+
+def apart(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> float:
+    """Return the largest difference of two answers; a large output that is answered as a link to a file is left out."""
+    linked = {key for key, value in found.items() if isinstance(value, dict) and "url" in value}
+    return max((difference(found.get(key), wanted[key]) for key in wanted.keys() - linked), default=0.0)
 
 
 def to_json(answer: Any) -> bytes:

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airlock.deployment.config import PackageConfig, Sample
+from airlock.deployment.forms import request_of
 from airlock.deployment.inputs import AnyInput, ImageInput, TextInput
 
 DATATYPES = {"uint8": "UINT8", "int32": "INT32", "float32": "FP32"}
 """Name in the Open Inference Protocol of each type that a package takes."""
-BOUNDARY = "airlock-boundary"
-FORM = f"multipart/form-data; boundary={BOUNDARY}"
 
 
 class BadInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,14 +44,6 @@ def v2_tensor(name: str, batch: NDArray[Any]) -> dict[str, Any]:
     """Return a batch as the Open Inference Protocol writes it in JSON."""
     datatype = DATATYPES[str(batch.dtype)]
     return {"name": name, "datatype": datatype, "shape": list(batch.shape), "data": batch.ravel().tolist()}
-
-
-def request_of(sent: Mapping[str, bytes], types: Mapping[str, str]) -> tuple[bytes, str]:
-    """Return body and content type of a prediction: the input itself, or a form where there are several."""
-    if len(sent) == 1:
-        return next(iter(sent.values())), next(iter(types.values()))
-    parts = [_part(name, types[name], data) for name, data in sent.items()]
-    return b"".join(parts) + f"--{BOUNDARY}--\r\n".encode(), FORM
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -156,11 +147,6 @@ def _requests(config: PackageConfig, sample: Sample, sent: Mapping[str, bytes]) 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def _part(name: str, mime_type: str, data: bytes) -> bytes:
-    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\n'
-    return head.encode() + f"Content-Type: {mime_type}\r\n\r\n".encode() + data + b"\r\n"
 
 
 def _form(value: bytes) -> bytes:

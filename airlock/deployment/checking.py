@@ -31,7 +31,7 @@ def check_package(package: Package, manifest: str, folder: Path) -> Report:
     checks = _files(package)
     tolerance = 0.0
     if all(check.passed for check in checks):
-        tolerance = package.config.outputs[0].tolerance
+        tolerance = package.config.tolerance
         trial = Trial(package, manifest, folder)
         checks += trial.run()
         measured = {name: getattr(trial, name) for name in MEASURED}

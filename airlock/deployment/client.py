@@ -56,15 +56,22 @@ class ModelClient:
         with _reached(self.endpoint):
             return self.http.request(method, self.endpoint + path, **options)
 
-    def predict(self, image: bytes, mime_type: str = "image/png") -> Prediction:
-        """Send one encoded image.
+    def answer(self, body: bytes, mime_type: str) -> tuple[dict[str, Any], float]:
+        """Send any kind of input; return the whole answer, and the seconds it took.
 
         :raises UserError: the server refused it, and said why.
         """
         started = time.perf_counter()
-        reply = self.request("POST", "/predict", content=image, headers={"Content-Type": mime_type})
+        reply = self.request("POST", "/predict", content=body, headers={"Content-Type": mime_type})
         seconds = time.perf_counter() - started
-        document = _checked(reply)
+        return _checked(reply), seconds
+
+    def predict(self, image: bytes, mime_type: str = "image/png") -> Prediction:
+        """Send one encoded image to a model that says how probable each class is.
+
+        :raises UserError: the server refused it, and said why.
+        """
+        document, seconds = self.answer(image, mime_type)
         return msgspec.convert(document | {"seconds": seconds}, Prediction)
 
     def manifest(self) -> str | None:

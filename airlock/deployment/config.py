@@ -108,6 +108,11 @@ class PackageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return next((each for each in self.outputs if isinstance(each, Probabilities)), None)
 
     @property
+    def tolerance(self) -> float:
+        """The widest of the outputs' tolerances: what two whole answers may be apart."""
+        return max(each.tolerance for each in self.outputs)
+
+    @property
     def classes(self) -> list[str]:
         """Class names of the first output that has figures for classes; none where there is no such output."""
         return next((each.classes for each in self.outputs if isinstance(each, ClassOutput)), [])

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from airlock.deployment import badinput
-from airlock.deployment.answers import difference, to_json
+from airlock.deployment.answers import apart, difference, to_json
 from airlock.deployment.client import ModelClient
 from airlock.deployment.config import HEADER, Sample
 from airlock.deployment.package import Package
@@ -81,7 +81,7 @@ class Contract:
         """Body, form and tensor must give what the package states."""
         for sample in self.package.samples:
             sent = self.package.sent(sample)
-            body, kind = badinput.request_of(sent, sample.types)
+            body, kind = self.package.body(sample)
             wanted = msgspec.json.decode(to_json(self._served.predict(sent, sample.types)))
             self._predicted(f"{sample.file} as a body", wanted, content=body, headers={"Content-Type": kind})
             files = {name: (name, data, sample.types[name]) for name, data in sent.items()}
@@ -92,11 +92,7 @@ class Contract:
         started = time.perf_counter()
         found = self._expect(name, "POST", "/predict", 200, **options)
         self.slowest = max(self.slowest, time.perf_counter() - started)
-        # A large output may be answered as a link to a file.
-        compared = {key: value for key, value in found.items() if not (isinstance(value, dict) and "url" in value)}
-        linked = found.keys() - compared.keys()
-        apart = max((difference(compared.get(key), wanted[key]) for key in wanted.keys() - linked), default=0.0)
-        self._close(name, apart, max(each.tolerance for each in self.config.outputs))
+        self._close(name, apart(found, wanted), self.config.tolerance)
 
     def _inference(self) -> None:
         samples = self.package.samples
@@ -108,8 +104,8 @@ class Contract:
         given = {each.get("name"): each.get("data", []) for each in answer.get("outputs", [])}
         for output in self.config.arrays:
             found = np.asarray(given.get(output.name, []), np.float64).ravel()
-            apart = difference(found, _stated(samples, output.name))
-            self._close(f"inference protocol, {output.name}", apart, output.tolerance)
+            off = difference(found, _stated(samples, output.name))
+            self._close(f"inference protocol, {output.name}", off, output.tolerance)
 
     def _refusals(self) -> None:
         sample = self.package.samples[0]
@@ -131,8 +127,8 @@ class Contract:
         if header != self.manifest or self.manifest not in body:
             self._check(f"{name}: the answer names the manifest", False, f"header {header}")
 
-    def _close(self, name: str, apart: float, tolerance: float) -> None:
-        self._check(f"{name}: same output", apart <= tolerance, f"differs by {apart:.3g}")
+    def _close(self, name: str, off: float, tolerance: float) -> None:
+        self._check(f"{name}: same output", off <= tolerance, f"differs by {off:.3g}")
 
     def _check(self, name: str, passed: bool, detail: str) -> None:
         self.checks.append(Check(group=self._group, name=name, passed=passed, detail="" if passed else detail))

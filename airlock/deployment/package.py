@@ -4,6 +4,7 @@ from functools import cached_property
 from pathlib import Path
 
 from airlock.deployment.config import CONFIG, LICENCE, PackageConfig, Sample, decode_config, decode_samples
+from airlock.deployment.forms import request_of
 from airlock.digests import canonical, digest_bytes, short
 from airlock.errors import IntegrityError, SourceError, UserError
 from airlock.stores.artifacts import safe_relative
@@ -50,9 +51,8 @@ class Package:
         return {name: self.file(path) for name, path in sample.files.items()}
 
     def body(self, sample: Sample) -> tuple[bytes, str]:
-        """Return a sample as the body of a request, and its MIME type: the first of its inputs."""
-        (name, path), *_ = sample.files.items()
-        return self.file(path), sample.types[name]
+        """Return a sample as the body of a request, and its content type."""
+        return request_of(self.sent(sample), sample.types)
 
     def require(self, digest: str) -> None:
         """Fail unless this is the package of that digest.

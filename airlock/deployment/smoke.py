@@ -1,10 +1,13 @@
 """A quick look at a live endpoint: does it serve this release, does it answer as packaged, how fast?"""
 
+from typing import Any
+
 import msgspec
 import numpy as np
 
-from airlock.deployment.client import ModelClient, Prediction
-from airlock.deployment.config import Sample
+from airlock.deployment.answers import apart, stated
+from airlock.deployment.client import ModelClient
+from airlock.deployment.config import PackageConfig, Sample
 from airlock.deployment.package import Package
 from airlock.errors import UserError
 
@@ -12,8 +15,8 @@ from airlock.errors import UserError
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """A sample's answer.
 
-    :param expected: the class the packaged model gave; ``label`` is the true one.
-    :param difference: largest absolute difference from the packaged probabilities.
+    :param expected: the class the packaged model gave; ``label`` is the true one. Empty where none is answered.
+    :param difference: largest absolute difference from what the package states.
     """
 
     file: str
@@ -65,28 +68,27 @@ def smoke(endpoint: str, package: Package, manifest: str, requests: int) -> Repo
     samples = package.samples
     count = max(requests, len(samples))
     with ModelClient(endpoint) as client:
-        rounds = [client.predict(*package.body(samples[at % len(samples)])) for at in range(count)]
-    times = 1000 * np.asarray([prediction.seconds for prediction in rounds])
+        rounds = [client.answer(*package.body(samples[at % len(samples)])) for at in range(count)]
+    times = 1000 * np.asarray([seconds for _, seconds in rounds])
     pairs = zip(samples, rounds, strict=False)
     return Report(
         endpoint=endpoint,
         manifest=manifest,
-        tolerance=package.config.outputs[0].tolerance,
+        tolerance=package.config.tolerance,
         requests=count,
         p50_ms=round(float(np.percentile(times, 50)), 3),
         p99_ms=round(float(np.percentile(times, 99)), 3),
-        answers=[_answer(sample, prediction, package.config.classes) for sample, prediction in pairs],
+        answers=[_answer(sample, found, package.config) for sample, (found, _) in pairs],
     )
 
 
-def _answer(sample: Sample, found: Prediction, classes: list[str]) -> Answer:
-    stated = dict(zip(classes, sample.outputs["probabilities"], strict=True))
-    pairs = [(found.probabilities.get(name, float("inf")), value) for name, value in stated.items()]
+def _answer(sample: Sample, found: dict[str, Any], config: PackageConfig) -> Answer:
+    wanted = stated(sample, config)
     return Answer(
         file=sample.file,
         label=sample.label,
-        expected=max(stated, key=lambda name: stated[name]),
-        predicted=found.label,
-        difference=max(abs(answered - value) for answered, value in pairs),
-        manifest=found.manifest,
+        expected=wanted.get("label", ""),
+        predicted=found.get("label", ""),
+        difference=apart(found, wanted),
+        manifest=found.get("manifest", ""),
     )

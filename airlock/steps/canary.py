@@ -86,7 +86,7 @@ def _traffic(release: "ReleaseManifest", endpoint: str, context: StepContext) ->
         with ModelClient(endpoint) as client:
             for body, kind in random.choices(bodies, k=BURST):
                 try:
-                    client.predict(body, kind)
+                    client.answer(body, kind)
                 except AirlockError:  # the servers and the gateway count what fails
                     continue
 

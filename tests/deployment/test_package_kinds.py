@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import jsonschema
@@ -12,27 +11,19 @@ import pytest
 from numpy.typing import NDArray
 from onnx_models import onnx_model, same
 from PIL import Image
+from tiny_packages import AFTER, SCORES, TEXT, advised, array, packaged, two_of_two
 
 from airlock.deployment import outputs
-from airlock.deployment.answers import to_json
+from airlock.deployment.answers import apart, stated, to_json
 from airlock.deployment.badinput import png_header
-from airlock.deployment.building import Given, Parts, build_package, code_of
-from airlock.deployment.config import PackageConfig, decode_config, schema
-from airlock.deployment.inputs import AnyInput, ImageInput, ImageLimits, TensorInput, TextInput
-from airlock.deployment.outputs import AnyOutput, Custom
+from airlock.deployment.building import code_of
+from airlock.deployment.config import decode_config, schema
+from airlock.deployment.inputs import ImageInput, ImageLimits, TensorInput, TextInput
+from airlock.deployment.outputs import AnyOutput
 from airlock.deployment.package import Package
 from airlock.deployment.served import ServedModel
 from airlock.errors import IntegrityError, ModelError, SourceError, UserError
 
-TEXT = b"""
-import numpy as np
-
-INPUT = "text"
-
-
-def transform(text, letters="ab"):
-    return np.asarray([text.count(letter) for letter in letters], np.float32)
-"""
 PICTURE = b"""
 import numpy as np
 
@@ -40,29 +31,6 @@ import numpy as np
 def transform(image):
     return np.asarray(image.resize((2, 2)), dtype=np.uint8)
 """
-SCORES = {"x": TensorInput(name="x", shape=[3], dtype="float32")}
-
-
-def packaged(
-    model: bytes,
-    inputs: list[AnyInput],
-    given: list[AnyOutput],
-    sent: Mapping[str, bytes],
-    code: Mapping[str, bytes] | None = None,
-    **more: Any,
-) -> Package:
-    config = PackageConfig(
-        name="tiny", use_case="tests", manifest="sha256:0", engine="onnx", model="model.onnx",
-        inputs=inputs, outputs=given, **more,
-    )  # fmt: skip
-    samples = [Given(sent=dict(sent))]
-    return build_package(Parts(config=config, model=model, code=dict(code or {}), licence=b"Free.\n", samples=samples))
-
-
-def array(values: Any, dtype: str = "float32") -> bytes:
-    file = io.BytesIO()
-    np.save(file, np.asarray(values, dtype))
-    return file.getvalue()
 
 
 def through(output: AnyOutput, values: Any, dtype: str = "float32") -> Any:
@@ -73,8 +41,11 @@ def through(output: AnyOutput, values: Any, dtype: str = "float32") -> Any:
     )  # type: ignore[arg-type]
     served = ServedModel(package)
     served.require_samples()
+    (sample,) = package.samples
+    found: dict[str, Any] = json.loads(to_json(served.predict(package.sent(sample), sample.types)))
+    assert apart(found, stated(sample, package.config)) == 0, "a sample states the whole answer"
     jsonschema.validate(json.loads(package.file("airlock.json")), schema())
-    return json.loads(to_json(served.predict({"x": array(values, dtype)}, {"x": "application/x-npy"})))
+    return found
 
 
 def pixels(png: str) -> NDArray[Any]:
@@ -121,28 +92,6 @@ class TestOutput:
     def test_of_a_contour_is_its_points(self) -> None:
         answer = through(outputs.Contour(name="line", shape=[2, 2]), [[0, 1], [2, 3]])
         assert answer == {"line": [[0.0, 1.0], [2.0, 3.0]]}
-
-
-AFTER = b"""
-import numpy as np
-
-
-def postprocess(outputs, least=0.5):
-    scores = outputs["scores"]
-    return {"advice": {"sure": bool(scores.max() >= least)}, "line": np.stack([scores, scores], 1)}
-"""
-
-
-def advised(code: bytes = AFTER, **parameters: Any) -> Package:
-    given: list[AnyOutput] = [
-        outputs.Vector(name="scores", shape=[3]),
-        Custom(name="advice"),
-        outputs.Contour(name="line", shape=[3, 2], source="postprocessing"),
-    ]
-    return packaged(
-        same("float32", [3]), [SCORES["x"]], given, {"x": array([0.1, 0.2, 0.4])}, {"after.py": code},
-        postprocessing=code_of("after.py", code, parameters),
-    )  # fmt: skip
 
 
 class TestPostprocessing:
@@ -316,20 +265,7 @@ class TestSeveralInputs:
     @pytest.fixture(scope="class")
     @classmethod
     def package(cls) -> Package:
-        model = onnx_model(
-            {"left": ("float32", [2]), "words": ("float32", [2])},
-            {"sum": ("float32", [2]), "product": ("float32", [2])},
-            [("Add", ["left", "words"], ["sum"]), ("Mul", ["left", "words"], ["product"])],
-        )
-        inputs: list[AnyInput] = [
-            TensorInput(name="figures", tensor="left", shape=[2], dtype="float32"),
-            TextInput(name="text", tensor="words", shape=[2], dtype="float32", preprocessing=code_of("t.py", TEXT)),
-        ]
-        given: list[AnyOutput] = [
-            outputs.Vector(name="product", shape=[2]),
-            outputs.Vector(name="both", tensor="sum", shape=[2]),
-        ]
-        return packaged(model, inputs, given, {"figures": b"[1, 2]", "text": b"aab"}, {"t.py": TEXT})
+        return two_of_two()
 
     def test_are_named_by_key(self, package: Package) -> None:
         served = ServedModel(package)

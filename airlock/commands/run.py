@@ -12,6 +12,7 @@ from airlock.settings import settings
 
 if TYPE_CHECKING:
     from airlock.steps.comparison import Facts
+    from airlock.stores.artifacts import ArtifactStore
 
 app = typer.Typer(no_args_is_help=True, help="Compare runs, and fork them.")
 
@@ -25,7 +26,7 @@ def diff(
     """Show what differs between two runs or candidates: parameters, code, data, environment, metrics."""
     from airlock.steps.comparison import differences
 
-    found = differences(_facts(first), _facts(second))
+    found = differences(*_facts(first, second))
     if json:
         plain.print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
         return
@@ -80,18 +81,24 @@ def changes(asked: list[str]) -> dict[str, dict[str, Any]]:
     return read
 
 
-def _facts(name: str) -> "Facts":
-    from airlock.governance.history import History
-    from airlock.governance.manifest import CandidateManifest, load_any
-    from airlock.steps.comparison import facts_of_candidate, facts_of_run
+def _facts(*names: str) -> "list[Facts]":
+    from airlock.steps.comparison import aside, facts_of_run
     from airlock.steps.records import read_run
-    from airlock.stores.database import open_database
     from airlock.stores.layers import open_layers
-    from airlock.stores.ledger import Ledger
 
     store = open_layers(settings())
-    if "/" in name:
-        return facts_of_run(read_run(store, *_named(name)))
+    runs = {name: read_run(store, *_named(name)) for name in names if "/" in name}
+    idle = aside(*runs.values())
+    return [facts_of_run(runs[name], idle) if name in runs else _of_candidate(store, name) for name in names]
+
+
+def _of_candidate(store: "ArtifactStore", name: str) -> "Facts":
+    from airlock.governance.history import History
+    from airlock.governance.manifest import CandidateManifest, load_any
+    from airlock.steps.comparison import facts_of_candidate
+    from airlock.stores.database import open_database
+    from airlock.stores.ledger import Ledger
+
     history = History.open(Ledger(open_database(settings().database)), settings().public_keys)
     manifest = load_any(store, history.manifest(name))
     if not isinstance(manifest, CandidateManifest):

@@ -1,5 +1,6 @@
 """Two runs, or two candidates, side by side: what differs in parameters, code, data, environment and metrics."""
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -25,10 +26,20 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     after: str
 
 
-def facts_of_run(tasks: dict[str, TaskRecord]) -> Facts:
-    """Return what a run's steps were given and what came of them."""
+def aside(*runs: dict[str, TaskRecord]) -> set[str]:
+    """Return the tasks that did nothing in one of the runs: there is nothing to compare them by."""
+    return {task for tasks in runs for task, record in tasks.items() if record.stood_aside}
+
+
+def facts_of_run(tasks: dict[str, TaskRecord], without: Collection[str] = ()) -> Facts:
+    """Return what a run's steps were given and what came of them.
+
+    :param without: tasks that are left out.
+    """
     facts: Facts = {section: {} for section in SECTIONS}
     for task, record in tasks.items():
+        if task in without:
+            continue
         facts["code"][f"{task}: airlock"] = short(record.key.source)
         for name, value in record.key.environment.items():
             facts["environment"][f"{task}: {name}"] = value

@@ -18,6 +18,11 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
     key: Key
     result: Result
 
+    @property
+    def stood_aside(self) -> bool:
+        """Did it nothing, as another step's result made that needless? So do workers of a search that is concluded."""
+        return self.key.step != self.spec.step
+
 
 def keep_record(artifacts: ArtifactStore, spec: Spec, key: Key, result: Result) -> None:
     """Leave in the store what a task did, whether it ran or used what was there."""

@@ -63,18 +63,23 @@ class Journey(Follower):
         :param change: as ``airlock run fork --set`` takes it.
         """
         started, person = now(), self.stack.users[role]
-        command = [str(Path(sys.executable).parent / "airlock"), "run", "fork", f"{dag}/{self.runs[dag]}"]
-        command += ["--user", person.username, "--set", change]
-        environment = os.environ | {"AIRLOCK_HOME": str(self.stack.home), "AIRLOCK_PASSWORD": person.password}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
-        assert done.returncode == 0, done.stderr
-        self.runs[dag] = done.stdout.split(f"{dag}/")[-1].strip()
+        arguments = ["run", "fork", f"{dag}/{self.runs[dag]}", "--user", person.username, "--set", change]
+        said = self.airlock(*arguments, AIRLOCK_PASSWORD=person.password)
+        self.runs[dag] = said.split(f"{dag}/")[-1].strip()
         self.follow(dag, self.runs[dag])
         use_case, _, pipeline = dag.rpartition("_")
         if pipeline == "model":
             following = f"{use_case}_deployment"
             self.runs[following] = self.wait_for_run(following, started)
             self.follow(following, self.runs[following])
+
+    def airlock(self, *arguments: str, **environment: str) -> str:
+        """Run the command on the stack, and return what it printed."""
+        command = [str(Path(sys.executable).parent / "airlock"), *arguments]
+        private = os.environ | {"AIRLOCK_HOME": str(self.stack.home)} | environment
+        done = subprocess.run(command, env=private, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def through(self, use_case: str, pipelines: tuple[str, ...] = ("data", "model", "deployment")) -> dict[str, str]:
         """Run the pipelines from the first to the last; return DAG to run."""

@@ -1,5 +1,6 @@
 """Successors of what serves: a good one that a canary promotes, and a slow one that it rolls back."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -32,12 +33,26 @@ def records(stack: Stack, kind: str, use_case: str = "digits") -> list[dict[str,
 
 def promoted(journey: Journey, change: str, use_case: str = "digits", role: str = "data_scientist") -> None:
     """Fork a training, and see its model take over after 5, 25 and 100 %."""
-    before = ask_served(use_case, journey.stack.settings).manifest
-    journey.fork(f"{use_case}_model", change, role)
+    before, dag = ask_served(use_case, journey.stack.settings).manifest, f"{use_case}_model"
+    run = journey.runs[dag]
+    journey.fork(dag, change, role)
+    _differs_by(change, journey.airlock("run", "diff", f"{dag}/{run}", f"{dag}/{journey.runs[dag]}", "--json"))
     after = ask_served(use_case, journey.stack.settings).manifest
     assert after != before
     rollouts = [body for body in records(journey.stack, "rollout", use_case) if body["manifest"] == after]
     assert [body["share"] for body in rollouts if "share" in body] == [0.05, 0.25, 1.0]
+
+
+def _differs_by(change: str, said: str) -> None:
+    """Two runs, side by side: of the training's arguments and all code only this one is another."""
+    found = json.loads(said)
+    path, _, value = change.removeprefix("train.").partition("=")
+    assert [
+        (each["name"], each["after"])
+        for each in found
+        if each["section"] == "code" or (each["section"] == "parameters" and each["name"].startswith("train: "))
+    ] == [(f"train: {path}", value)]
+    assert {each["section"] for each in found} >= {"parameters", "data", "metrics"}
 
 
 def rolled_back(journey: Journey, use_case: str = "digits") -> Served:

@@ -7,7 +7,7 @@ import pytest
 from airlock.errors import UserError
 from airlock.settings import Settings
 from airlock.steps.cache import Key
-from airlock.steps.comparison import differences, facts_of_run
+from airlock.steps.comparison import aside, differences, facts_of_run
 from airlock.steps.contract import Result, RunInfo, Spec
 from airlock.steps.records import keep_record, read_run
 from airlock.stores.artifacts import ArtifactStore
@@ -25,10 +25,16 @@ def store(tmp_path: Any) -> ArtifactStore:
     return open_layers(Settings(home=str(tmp_path), artifacts=(tmp_path / "artifacts").as_uri()))
 
 
-def keep(store: ArtifactStore, run: str, attempt: int = 1, accuracy: float = 0.9, **inputs: Any) -> None:
+def keep(
+    store: ArtifactStore, run: str, attempt: int = 1, accuracy: float = 0.9, by: str = "train", **inputs: Any
+) -> None:
+    """Leave the record of a training.
+
+    :param by: the step whose result it took.
+    """
     given = INPUTS | inputs
     info = RunInfo(dag="digits_model", run=run, task="train", attempt=attempt)
-    key = Key(step="train", source="sha256:" + "c" * 64, inputs=given, environment={"keras": "3.15"})
+    key = Key(step=by, source="sha256:" + "c" * 64, inputs=given, environment={"keras": "3.15"})
     spec = Spec(step="train", inputs=given, run=info, result=f"results/{info.path}.json")
     result = Result(step="train", status="succeeded", metrics={"accuracy": accuracy}, started=1, ended=2)
     keep_record(store, spec, key, result)
@@ -66,3 +72,11 @@ class TestTwoRuns:
             ("code", "train: code"): ("a" * 12, "d" * 12),
             ("metrics", "train: accuracy"): ("0.9", "0.95"),
         }
+
+    def test_are_not_compared_by_a_task_that_did_nothing_in_one_of_them(self, store: ArtifactStore) -> None:
+        keep(store, "a")
+        keep(store, "b", accuracy=0.1, by="conclude_search")
+        runs = [read_run(store, "digits_model", run) for run in "ab"]
+        idle = aside(*runs)
+        assert idle == {"train"}
+        assert differences(*(facts_of_run(run, idle) for run in runs)) == []

@@ -74,6 +74,15 @@ class TestATrainingThatIsStoppedBetweenTwoBatches:
             assert mine["val_loss"] == theirs["val_loss"]
             assert mine["accuracy"] == pytest.approx(theirs["accuracy"], abs=0.02), "a mean over all of the epoch"
 
+    def test_between_two_epochs_whose_first_was_not_saved(self, train: Train) -> None:
+        whole = train("whole")
+        seen: list[int] = []
+        with pytest.raises(Interrupted, match=r"stopped in epoch 3, after 0 of 17 batches"):
+            train("between", interval=3600.0, stopping=after(2 * 17), report=lambda epoch, _: seen.append(epoch))
+        resumed = train("between", report=lambda epoch, _: seen.append(epoch))
+        assert seen == [1, 2, 3, 4], "every epoch is reported once"
+        assert same(resumed.model, whole.model)
+
     def test_before_the_first_batch_there_is_nothing_to_keep(self, train: Train, artifacts: ArtifactStore) -> None:
         with pytest.raises(Interrupted, match="after 0 of 17 batches"):
             train("early", stopping=lambda: True)

@@ -94,10 +94,13 @@ class Fitting:
         if not stop and not due:
             return
         first = before.batch if self.last.epoch == before.epoch else 0
+        place = self.last
         if batch:
             partial = _mean(self.model.get_metrics_result(), batch, self._partial(before), first)
             self._require_finite(partial, self.last.epoch + 1)
-            self._save(msgspec.structs.replace(self.last, batch=first + batch, partial=partial))
+            place = msgspec.structs.replace(self.last, batch=first + batch, partial=partial)
+        if place.epoch or place.batch:
+            self._save(place)
         if stop:
             self.checkpoints.wait()
             raise Interrupted(

@@ -65,11 +65,16 @@ class TestCluster:
             assert time.monotonic() < end, f"{pod} did not say {text!r}"
             time.sleep(0.3)
 
-    def gone(self, seconds: float = 60, **labels: str) -> bool:
-        """Whether there is no pod any more, after a while."""
+    def gone(self, seconds: float = 150, **labels: str) -> bool:
+        """Whether there is no pod any more, after a while; says which there are.
+
+        A kubelet that missed a container's end looks again within 90 s: its ``syncFrequency``, and half as much.
+        """
         end = time.monotonic() + seconds
-        while self.pods(**labels):
+        while left := self.pods(**labels):
             if time.monotonic() > end:
+                for pod in left:
+                    print(json.dumps({part: pod[part] for part in ("metadata", "status")}))
                 return False
             time.sleep(0.3)
         return True

@@ -144,9 +144,10 @@ def asha(trials: Trials, train: Callable[..., None], goal: float) -> float:
         def judge(epoch: int, value: float, trial: Any = trial) -> None:
             nonlocal spent, reached, reason
             spent += 1
-            stopping.report(trial, epoch, {"val_loss": value})
+            latest = trials.study._storage.get_trial(trial._trial_id)
+            stopping.report(trial, latest, epoch, {"val_loss": value})
             reached = value <= goal
-            reason = stopping.reason(trials.study._storage.get_trial(trial._trial_id), epoch)
+            reason = stopping.reason(latest, epoch)
             if reached or reason:
                 raise Stop
 

@@ -54,6 +54,10 @@ class Curves:
             self._known.add(epoch)
             self._waiting.put(Point(epoch, metrics, time.time()))
 
+    def note(self, metrics: dict[str, float]) -> None:
+        """Take metrics that have no epoch, to be sent with the epochs."""
+        self._waiting.put(Point(0, metrics, time.time()))
+
     def close(self, history: Sequence[dict[str, float]] = ()) -> None:
         """Return when everything is sent.
 

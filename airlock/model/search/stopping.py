@@ -37,6 +37,10 @@ class Stopping:
                 trial.set_user_attr(_name(rule), metrics[rule.by])
                 latest.user_attrs = latest.user_attrs | {_name(rule): metrics[rule.by]}
 
+    def looks(self, epoch: int) -> bool:
+        """Say whether anything may stop a trial after an epoch."""
+        return self.search.pruner.name != "none" or any(rule.at <= epoch for rule in self.search.keep)
+
     def reason(self, trial: "FrozenTrial", epoch: int) -> str:
         """Say why a trial must stop after the epoch that was just reported; empty when it may go on."""
         for rule in self.search.keep:

@@ -33,8 +33,11 @@ class Studies:
 
         The lock ends with its connection, so one that was killed leaves nothing locked.
         """
-        with self.database.transaction() as cursor:
-            cursor.execute(LOCK, (f"airlock.search/{name}",))
+        with self.errors():
+            link = self.storage.engine.connect()
+        with link:
+            with self.errors():
+                link.exec_driver_sql(LOCK, (f"airlock.search/{name}",))
             yield
 
     @contextmanager
@@ -97,7 +100,8 @@ class Studies:
 
         logging.getLogger("alembic").setLevel(logging.WARNING)
         options = {"creator": self._connect, "pool_pre_ping": True}
-        with self.locked(""), self.errors():  # two workers of a new database would both make the tables
+        with self.database.transaction() as cursor, self.errors():
+            cursor.execute(LOCK, ("airlock.search/",))  # two workers of a new database would both make the tables
             try:
                 return RDBStorage("postgresql+psycopg2://", engine_kwargs=options)
             except RuntimeError as error:

@@ -1,6 +1,5 @@
 """A search in MLflow: one parent run, and under it one run for each trial over all its interruptions."""
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,8 @@ from airlock.references import TrackingRun
 PRUNED = "airlock.pruned"
 FAILED = "airlock.failed"
 TRIAL = "airlock.trial"
+BEST = "best"
+"""The metric of a trial's run that holds its value."""
 LONGEST_TAG = 5000
 """Characters that MLflow takes."""
 
@@ -58,16 +59,12 @@ class TrackedSearch:
         """Return a run's page."""
         return f"{self.parent.url.rpartition('/')[0]}/{run_id}"
 
-    def end(self, run_id: str, status: str, tags: Mapping[str, str] | None = None, best: float | None = None) -> None:
-        """End a run: FINISHED also for a trial that was stopped, FAILED for one that failed.
-
-        :param best: the trial's value.
-        """
-        from mlflow.entities import Metric, RunTag
+    def end(self, run_id: str, status: str, tags: Mapping[str, str] | None = None) -> None:
+        """End a run: FINISHED also for a trial that was stopped, FAILED for one that failed."""
+        from mlflow.entities import RunTag
 
         cut = [RunTag(name, value[:LONGEST_TAG]) for name, value in (tags or {}).items()]
-        value = [] if best is None else [Metric("best", best, int(time.time() * 1000), 0)]
         with self.tracking.errors():
-            if cut or value:
-                self.tracking.client.log_batch(run_id, metrics=value, tags=cut)
+            if cut:
+                self.tracking.client.log_batch(run_id, tags=cut)
             self.tracking.client.set_terminated(run_id, status)

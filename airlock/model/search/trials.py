@@ -77,7 +77,8 @@ class Trials:
         the same trials.
         """
         with self.studies.locked(self.study.study_name), self.studies.errors():
-            waiting = next(iter(self._trials("WAITING")), None) or self._new()
+            known = self.study.get_trials(deepcopy=False)
+            waiting = next((trial for trial in known if trial.state.name == "WAITING"), None) or self._new(len(known))
             if waiting is None:
                 return None
             return self._take(waiting)
@@ -132,8 +133,7 @@ class Trials:
     def _frozen(self, trial_id: int) -> "FrozenTrial":
         return self.study._storage.get_trial(trial_id)
 
-    def _new(self) -> "FrozenTrial | None":
-        number = len(self.study.get_trials(deepcopy=False))
+    def _new(self, number: int) -> "FrozenTrial | None":
         if number >= self.search.budget:
             return None
         claim = Claim(owner=self.owner, count=0, begun=time.time())

@@ -43,7 +43,7 @@ from airlock.stores.migrations import upgrade
 SEEDS = range(5)
 TRIALS, EPOCHS = 9, 27
 MOST = 3 * TRIALS
-ROUNDS, EACH, ROUND_EPOCHS = 4, 3, 15
+ROUNDS, EACH, ROUND_EPOCHS = 10, 3, 15
 BACKEND = "torch"  # no tracing: a training of seconds is a training, not its compilation
 CLASSES = [str(digit) for digit in range(10)]
 NETWORK = """
@@ -97,10 +97,13 @@ def main() -> None:
             report("asha_epochs_over_random", median(shares), 1 / 3)
             with mlflow_server(folder) as url:
                 times = per_trial(dsn, url, bench)
-    bare, ours = show("bare Optuna, a trial", times["bare"]), show("Airlock, a trial", times["airlock"])
+    show("bare Optuna, a trial", times["bare"])
+    show("Airlock, a trial", times["airlock"])
     own, bare_own = (1000 * median(times[name]) for name in ("airlock_own", "bare_own"))
     print(f"outside of the training, a trial: Airlock {own:.0f} ms, bare {bare_own:.0f} ms")
-    report("airlock_trial_over_bare_optuna", ours / bare, 1.05)
+    # Of each round, as the machine is now faster and now slower.
+    ratios = [ours / bare for ours, bare in zip(times["airlock"], times["bare"], strict=True)]
+    report("airlock_trial_over_bare_optuna", median(ratios), 1.05)
 
 
 def epochs_to_reach(dsn: str, bench: Bench, seed: int) -> float:

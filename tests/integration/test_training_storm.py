@@ -40,7 +40,7 @@ class LocalStorm(Storm):
 
 
 @pytest.mark.parametrize(
-    "count", [pytest.param(6, marks=pytest.mark.timeout(900)),
+    "count", [pytest.param(4, marks=pytest.mark.timeout(900)),
               pytest.param(30, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])]
 )  # fmt: skip
 def test_every_run_ends_right_or_says_why(stack: Stack, digits: dict[str, Any], count: int) -> None:

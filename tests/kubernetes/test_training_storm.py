@@ -39,7 +39,7 @@ class PodStorm(Storm):
 
 
 @pytest.mark.parametrize(
-    "count", [pytest.param(5, marks=pytest.mark.timeout(900)),
+    "count", [pytest.param(3, marks=pytest.mark.timeout(900)),
               pytest.param(30, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])]
 )  # fmt: skip
 def test_every_run_ends_right_or_says_why(

@@ -47,11 +47,19 @@ class Canary:
     """A release on its way through the shares of a plan.
 
     :param traffic: what the plan's ``synthetic`` sends.
+    :param inputs: how many different ones it repeats; 0 where it repeats none.
     :param report: called with what goes on and the share.
     """
 
     def __init__(
-        self, rollout: Rollout, plan: Plan, deployments: Deployments, ledger: Ledger, traffic: Traffic, report: Report
+        self,
+        rollout: Rollout,
+        plan: Plan,
+        deployments: Deployments,
+        ledger: Ledger,
+        traffic: Traffic,
+        report: Report,
+        inputs: int = 0,
     ) -> None:
         self.rollout = rollout
         self.plan = plan
@@ -59,6 +67,8 @@ class Canary:
         self.ledger = ledger
         self.traffic = traffic
         self.report = report
+        self.inputs = inputs
+        self._repeated = 0  # different inputs that were sent again and again
         self.judge = Judge(plan)
         self.champion, self.canary = Figures(), Figures()
         self._counted: dict[str, Figures] = {}
@@ -104,7 +114,7 @@ class Canary:
             done = answered >= self.plan.requests and time.monotonic() - since >= self.plan.seconds
             if done or answered >= FIRST_LOOK << looks:
                 looks += 1
-                if reasons := self.judge.worse(self.champion, self.canary, looks):
+                if reasons := self.judge.worse(self.champion, self.canary, looks, self._repeated):
                     self._roll_back("; ".join(reasons), in_figures(self.champion, self.canary))
             if done:
                 return
@@ -164,6 +174,7 @@ class Canary:
                     hint="Try again when more is asked, lower `requests`, or allow `synthetic` requests.",
                 )
             self.traffic()
+            self._repeated = self.inputs
         else:
             time.sleep(LOOK_SECONDS)
 

@@ -28,14 +28,16 @@ class Judge:
         self.plan = plan
         self.alpha = 0.0
 
-    def worse(self, champion: Figures, canary: Figures, look: int) -> list[str]:
+    def worse(self, champion: Figures, canary: Figures, look: int, inputs: int = 0) -> list[str]:
         """Return in what the canary is worse, in words; empty when nothing shows it.
 
         :param look: counts the looks of a step from 1; the n-th may spend 1/n - 1/(n + 1) of the step's risk, so that
             there may be as many as it takes.
+        :param inputs: how many different ones were asked about again and again; 0 when none was. Labels then say no
+            more than so many requests: a network that answers one of them otherwise does so each time.
         """
         self.alpha = self.plan.risk / (TESTS * len(self.plan.shares)) / (look * (look + 1))
-        found = [self._errors(champion, canary), self._drift(champion, canary)]
+        found = [self._errors(champion, canary), self._drift(champion, canary, inputs)]
         found += [self._slow(champion, canary, quantile) for quantile in (0.5, 0.99)]
         return [reason for reason in found if reason]
 
@@ -67,7 +69,7 @@ class Judge:
         took, before = (1000 * each.quantile(quantile) for each in (canary, champion))
         return f"p{quantile * 100:.0f} {took:.0f} ms against {before:.0f} ms"
 
-    def _drift(self, champion: Figures, canary: Figures) -> str:
+    def _drift(self, champion: Figures, canary: Figures, inputs: int) -> str:
         from numpy.random import default_rng
         from scipy.stats import MonteCarloMethod, chi2_contingency
         from scipy.stats.contingency import expected_freq
@@ -75,13 +77,22 @@ class Judge:
         index = stability(champion.answers, canary.answers)
         if index <= self.plan.max_drift:
             return ""
-        labels = [label for label in champion.answers.keys() | canary.answers.keys()
-                  if champion.answers.get(label, 0) + canary.answers.get(label, 0)]  # fmt: skip
-        table = [[each.answers.get(label, 0) for label in sorted(labels)] for each in (champion, canary)]
+        told = [_at_most(each.answers, inputs) for each in (champion, canary)]
+        labels = sorted(label for label in told[0].keys() | told[1].keys()
+                        if told[0].get(label, 0) + told[1].get(label, 0))  # fmt: skip
+        if len(labels) < 2:
+            return ""
+        table = [[counts.get(label, 0) for label in labels] for counts in told]
         few = expected_freq(table).min() < ENOUGH
         method = MonteCarloMethod(n_resamples=RESAMPLES, rng=default_rng(0)) if few else None
         chance = chi2_contingency(table, correction=False, method=method).pvalue
         return f"other labels are predicted: stability index {index:.2f}" if chance < self.alpha else ""
+
+
+def _at_most(counts: dict[str, int], number: int) -> dict[str, int]:
+    """Return counts in the same proportions that are no more than a number together; 0 for all there are."""
+    total = sum(counts.values())
+    return {label: round(count * number / total) for label, count in counts.items()} if 0 < number < total else counts
 
 
 def stability(expected: dict[str, int], found: dict[str, int]) -> float:

@@ -57,8 +57,8 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
     context.link("Manifest", rollout.manifest)
     context.link("Endpoint", rollout.endpoint)
     deployments = Deployments(context.database)
-    traffic = _traffic(release, rollout.endpoint, context)
-    canary = Canary(rollout, plan, deployments, Ledger(context.database), traffic, said_by(context))
+    traffic, different = _traffic(release, rollout.endpoint, context)
+    canary = Canary(rollout, plan, deployments, Ledger(context.database), traffic, said_by(context), different)
     try:
         outcome = canary.run()
     except RolledBack:
@@ -70,8 +70,11 @@ def run(inputs: Inputs, context: StepContext) -> Outputs:
     return Outputs(generation=outcome.generation, report=stored, share=outcome.figures.get("share", 0.0))
 
 
-def _traffic(release: "ReleaseManifest", endpoint: str, context: StepContext) -> "Traffic":
-    """Return what sends some of the package's samples, in random order so that no period meets the split's."""
+def _traffic(release: "ReleaseManifest", endpoint: str, context: StepContext) -> "tuple[Traffic, int]":
+    """Return what sends some of the package's samples, and how many there are.
+
+    They come in random order, so that no period meets the split's.
+    """
     from random import Random
 
     from airlock.deployment.client import ModelClient
@@ -90,4 +93,4 @@ def _traffic(release: "ReleaseManifest", endpoint: str, context: StepContext) ->
                 except AirlockError:  # the servers and the gateway count what fails
                     continue
 
-    return send
+    return send, len(bodies)

@@ -100,3 +100,20 @@ class TestFigures:
         assert stability({"a": 50, "b": 50}, {"a": 50, "b": 50}) == 0.0
         assert stability({"a": 50, "b": 50}, {"a": 95, "b": 5}) > 1
         assert stability({}, {"a": 1}) == 0.0
+
+
+class TestTheSameFewInputsAgainAndAgain:
+    """Where nobody asks, a package's samples are repeated: each is answered alike each time."""
+
+    CHAMPION = Figures(requests=760, answers={str(label): 76 for label in range(10)})
+
+    def test_three_of_ten_answered_otherwise_condemn_nobody(self) -> None:
+        answers = {"0": 16, "3": 4, "4": 4, "5": 4, "6": 4, "7": 4, "8": 4}
+        canary = Figures(requests=40, answers=answers)
+        assert stability(self.CHAMPION.answers, canary.answers) > PLAN.max_drift
+        assert Judge(PLAN).worse(self.CHAMPION, canary, 1, inputs=10) == []
+        assert "other labels" in found(canary, self.CHAMPION, 1), "as many real requests do"
+
+    def test_one_label_for_all_of_them_does(self) -> None:
+        canary = Figures(requests=40, answers={"0": 40})
+        assert "other labels" in "; ".join(Judge(PLAN).worse(self.CHAMPION, canary, 1, inputs=10))

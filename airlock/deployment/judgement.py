@@ -80,9 +80,9 @@ class Judge:
         told = [_at_most(each.answers, inputs) for each in (champion, canary)]
         labels = sorted(label for label in told[0].keys() | told[1].keys()
                         if told[0].get(label, 0) + told[1].get(label, 0))  # fmt: skip
-        if len(labels) < 2:
-            return ""
         table = [[counts.get(label, 0) for label in labels] for counts in told]
+        if len(labels) < 2 or not all(sum(counts) for counts in table):  # so few inputs say nothing
+            return ""
         few = expected_freq(table).min() < ENOUGH
         method = MonteCarloMethod(n_resamples=RESAMPLES, rng=default_rng(0)) if few else None
         chance = chi2_contingency(table, correction=False, method=method).pvalue

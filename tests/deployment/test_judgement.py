@@ -117,3 +117,9 @@ class TestTheSameFewInputsAgainAndAgain:
     def test_one_label_for_all_of_them_does(self) -> None:
         canary = Figures(requests=40, answers={"0": 40})
         assert "other labels" in "; ".join(Judge(PLAN).worse(self.CHAMPION, canary, 1, inputs=10))
+
+    def test_labels_so_many_that_none_is_left_of_them_condemn_nobody(self) -> None:
+        """Real requests came too: more labels than the repeated inputs can have."""
+        champion = Figures(requests=3000, answers={str(label): 100 for label in range(30)})
+        canary = Figures(requests=40, answers={"0": 20, "1": 20})
+        assert Judge(PLAN).worse(champion, canary, 1, inputs=10) == []

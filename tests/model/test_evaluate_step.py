@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from airlock.governance.evaluations import Evaluation
 from airlock.governance.manifest import CandidateManifest, load, put
 from airlock.model.evaluation.report import flips
 from airlock.model.registry import Registry
@@ -48,7 +47,7 @@ class TestEvaluate:
         mlflow_server: str,
     ) -> None:
         result = model_step("evaluate", **evaluation)
-        read = msgspec.json.decode(artifacts.read(result.outputs["evaluation"]["digest"]), type=Evaluation)
+        read = evaluated(artifacts, result)
         told = read.predictions
         assert told is not None
         assert told.samples == [name.decode() for name in few_digits["test"].ids]
